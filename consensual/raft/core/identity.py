@@ -1,0 +1,85 @@
+"""Who may speak to whom: cluster and incarnations come before terms.
+
+A refusal made here carries no term and changes nothing. (The protocol version,
+which comes first of all, is checked where messages are decoded.)
+"""
+
+from typing import Optional
+
+from consensual.raft.core.messages import (
+    AppendEntries,
+    Inquire,
+    Reason,
+    Refused,
+    Request,
+    RequestPreVote,
+    RequestVote,
+    Route,
+)
+from consensual.raft.core.state import State
+
+
+def refuse_stranger(state: State, request: Request) -> Optional[Refused]:
+    """Refuse what is meant for another node, cluster or incarnation.
+
+    An incarnation that came back without its data is another one: nothing that
+    was said to the lost one is answered in its name.
+    """
+    route = request.route
+    if route.receiver != state.id:
+        return Refused(Reason.MISROUTED, state.id)
+    if type(request) is Inquire:
+        return None
+    if state.cluster_id and route.cluster_id != state.cluster_id:
+        return Refused(Reason.CLUSTER, state.cluster_id)
+    if route.receiver_incarnation != state.incarnation:
+        return Refused(Reason.INCARNATION, state.incarnation)
+    if state.is_attached or (is_empty(state) and type(request) is AppendEntries):
+        return None
+    return Refused(Reason.DETACHED)
+
+
+def is_empty(state: State) -> bool:
+    """A new node or a reset one: it has no history that could contradict a cluster's."""
+    return not state.cluster_id and not state.log.last_index
+
+
+def is_attachable(state: State, cluster_id: str) -> bool:
+    """An empty node may join any cluster; a learner that was dropped, its own again."""
+    return is_empty(state) or (
+        state.is_attached and state.cluster_id == cluster_id and not was_voter(state)
+    )
+
+
+def was_voter(state: State) -> bool:
+    """This incarnation is, or was, a voter in some configuration of its log."""
+    return any(configured.configuration.is_voter(state.me) for configured in state.history)
+
+
+def is_member(state: State, route: Route) -> bool:
+    """The sender is, as this very incarnation, in the configuration in force or committed."""
+    return any(
+        member.id == route.sender and member.incarnation == route.sender_incarnation
+        for configured in (state.configured, state.committed_configured)
+        for member in configured.configuration.members
+    )
+
+
+def refuse_removed(state: State, request: RequestVote | RequestPreVote) -> Optional[Refused]:
+    """Refuse a non-member, if this node's committed configuration is newer than its own.
+
+    An older one proves nothing: the asker may have been added since.
+    """
+    committed = state.committed_configured
+    is_newer = (committed.term, committed.index) > (
+        request.configuration_term,
+        request.configuration_index,
+    )
+    if is_newer and not is_member(state, request.route):
+        return Refused(Reason.REMOVED)
+    return None
+
+
+def configuration_position(state: State) -> tuple[int, int]:
+    """Return term and index of the configuration in force, as votes are asked with."""
+    return state.configured.term, state.configured.index

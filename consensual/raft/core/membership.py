@@ -1,0 +1,361 @@
+"""Cluster membership: learners, joint consensus, and being removed (§6, thesis §4.2).
+
+Quorums of a configuration are `quorum`; who may speak to whom is `identity`.
+"""
+
+from typing import Optional
+
+from consensual.raft.core import replication, terms, transfer
+from consensual.raft.core.commitment import has_committed_in_own_term
+from consensual.raft.core.configuration import Configuration, Member
+from consensual.raft.core.effects import INFO
+from consensual.raft.core.events import CallId
+from consensual.raft.core.identity import (
+    configuration_position,
+    is_attachable,
+    is_member,
+    was_voter,
+)
+from consensual.raft.core.log import Reconfiguration
+from consensual.raft.core.messages import (
+    Accepted,
+    AppendEntries,
+    ChangeMembership,
+    Inquire,
+    InquireReply,
+    Reason,
+    Refused,
+    RequestPreVote,
+    RequestVote,
+    Route,
+)
+from consensual.raft.core.progress import Progress, Round
+from consensual.raft.core.roles import Attachment, Follower, Leader
+from consensual.raft.core.state import State
+from consensual.raft.errors import (
+    AlreadyMember,
+    InvalidAddress,
+    InvalidParameters,
+    MembershipChangeInProgress,
+    NodeNotEmpty,
+    NodeUnreachable,
+    NotMember,
+)
+
+# Asking for a change.
+
+
+def take_change(state: State, call: CallId, request: ChangeMembership) -> None:
+    """Begin a change, computed from the leader's own configuration; one at a time (§6)."""
+    leader = state.role
+    if not isinstance(leader, Leader):
+        return terms.refuse_as_not_leader(state, call)
+    if is_under_way(state, leader, request.request):
+        return state.durability.answer(call, Accepted(request.route.back()))
+    refusal = refuse_change(state, leader, request)
+    if refusal is not None:
+        return state.durability.answer(call, refusal)
+    if request.attach:
+        leader.attachment = Attachment(
+            request.request, request.attach, state.now + 2 * state.settings.election_timeout
+        )
+        ask_newcomers(state, leader.attachment)
+    else:
+        enter_joint(state, leader, without(state.configuration, request.detach), request.request)
+    return state.durability.answer(call, Accepted(request.route.back()))
+
+
+def is_under_way(state: State, leader: Leader, request: str) -> bool:
+    """The change was begun, here or by an earlier leader; the log tells its outcome."""
+    if leader.attachment is not None and leader.attachment.request == request:
+        return True
+    return any(configured.change.request == request for configured in state.history)
+
+
+def refuse_change(state: State, leader: Leader, request: ChangeMembership) -> Optional[Refused]:
+    """Return why the change cannot begin, or None."""
+    if request.request in leader.failures:
+        return Refused(*leader.failures[request.request])
+    if not is_member(state, request.route):
+        return Refused(Reason.REMOVED)
+    if leader.transfer is not None or not has_committed_in_own_term(state, leader):
+        return Refused(Reason.BUSY)
+    if is_changing(state, leader):
+        return _refused(
+            MembershipChangeInProgress,
+            f'the membership is being changed already, as {state.id} knows; '
+            'wait for that change to end',
+        )
+    if request.attach:
+        return _refuse_attachment(state, request)
+    return _refuse_detachment(state, request)
+
+
+def is_changing(state: State, leader: Leader) -> bool:
+    """A change is under way until its last configuration is committed (§6)."""
+    return (
+        leader.attachment is not None
+        or not state.configuration.is_stable
+        or state.configured.index > state.commit_index
+    )
+
+
+def _refuse_attachment(state: State, request: ChangeMembership) -> Optional[Refused]:
+    for address in request.attach:
+        if state.configuration.find(address.id) is not None:
+            return _refused(AlreadyMember, f'{address.id} is a member of the cluster already')
+    return None
+
+
+def _refuse_detachment(state: State, request: ChangeMembership) -> Optional[Refused]:
+    if not request.request or not request.detach:
+        return _refused(InvalidParameters, 'name the nodes to detach')
+    for node_id in request.detach:
+        if state.configuration.find(node_id) is None:
+            return _refused(NotMember, f'{node_id} is no member of the cluster')
+    if not without(state.configuration, request.detach).voters:
+        return _refused(
+            InvalidParameters,
+            'a cluster cannot lose all its members at once; '
+            'the last one leaves by its own detach()',
+        )
+    return None
+
+
+def _refused(error: type[Exception], text: str) -> Refused:
+    return Refused(error.__name__, text)
+
+
+def without(configuration: Configuration, node_ids: list[str]) -> Configuration:
+    """Return the stable configuration less those members."""
+    return Configuration(
+        tuple(member for member in configuration.voters if member.id not in node_ids)
+    )
+
+
+# Newcomers, before they are in the log.
+
+
+def ask_newcomers(state: State, attachment: Attachment) -> None:
+    """Ask each newcomer for its incarnation and whether it is empty."""
+    for node_id in attachment.addresses.keys() - attachment.asked - attachment.found.keys():
+        attachment.asked.add(node_id)
+        route = Route(state.cluster_id, state.id, state.incarnation, node_id, '')
+        state.durability.send_in_parallel(Inquire(route))
+
+
+def answer_inquiry(state: State, call: CallId, request: Inquire) -> None:
+    """Tell who this node is, and whether a history forbids it to join that cluster."""
+    route = request.route
+    back = Route(
+        route.cluster_id, state.id, state.incarnation, route.sender, route.sender_incarnation
+    )
+    reply = InquireReply(back, is_attachable(state, route.cluster_id), state.cluster_id)
+    state.durability.withhold_answer(call, reply)
+
+
+def take_inquiry_reply(
+    state: State, request: Inquire, reply: InquireReply | Refused | None
+) -> None:
+    """Note who the newcomer is; None is a failed call, which is repeated in a while."""
+    leader, node_id = state.role, request.route.receiver
+    if not isinstance(leader, Leader) or request.route.cluster_id != state.cluster_id:
+        return
+    attachment = leader.attachment
+    if attachment is None or node_id not in attachment.asked:
+        return
+    attachment.asked.discard(node_id)
+    address = attachment.addresses[node_id]
+    if isinstance(reply, InquireReply) and reply.is_attachable:
+        attachment.found[node_id] = Member(node_id, address.url, reply.route.sender_incarnation)
+    elif isinstance(reply, InquireReply):
+        owner = 'this very cluster' if reply.cluster_id == state.cluster_id else 'another cluster'
+        fail_attachment(
+            leader,
+            NodeNotEmpty,
+            f'{node_id} has a history, of {owner}: reset it first '
+            '(detach() on a detached node resets it)',
+        )
+    elif isinstance(reply, Refused) and reply.reason == Reason.MISROUTED:
+        fail_attachment(
+            leader,
+            InvalidAddress,
+            f'the node at {address.url} calls itself {reply.detail}: attach it by that name',
+        )
+
+
+def fail_attachment(leader: Leader, error: type[Exception], text: str) -> None:
+    """Give the attachment up before it changed anything; who asks again is told why."""
+    if leader.attachment is not None:
+        leader.failures[leader.attachment.request] = error.__name__, text
+        leader.attachment = None
+
+
+# The leader drives every change to its end, also one that another leader began.
+
+
+def proceed(state: State, leader: Leader) -> None:
+    """Take the next step of the change under way, if its time has come."""
+    if leader.attachment is not None:
+        admit_newcomers(state, leader, leader.attachment)
+    if state.configured.index > state.commit_index:
+        return
+    configuration = state.configuration
+    if configuration.is_joint:
+        leave_joint(state, leader)
+    elif configuration.learners:
+        promote_or_drop(state, leader)
+    else:
+        forget_told_peers(state, leader)
+        if state.me not in configuration.voters:
+            transfer.retire(state, leader)
+
+
+def admit_newcomers(state: State, leader: Leader, attachment: Attachment) -> None:
+    """Newcomers are learners first: they receive the log and decide nothing (thesis §4.2.1)."""
+    if missing := attachment.addresses.keys() - attachment.found.keys():
+        if state.now >= attachment.deadline:
+            names = ', '.join(sorted(missing))
+            fail_attachment(
+                leader, NodeUnreachable, f'{names} cannot be reached; the cluster is unchanged'
+            )
+        return
+    leader.attachment = None
+    learners = tuple(attachment.found.values())
+    configuration = Configuration(state.configuration.voters, (), learners)
+    adopt(state, leader, configuration, attachment.request)
+
+
+def promote_or_drop(state: State, leader: Leader) -> None:
+    """Learners that caught up become voters, all at once; others are dropped in time.
+
+    They have caught up when a round of replication took less than an election
+    timeout (thesis §4.2.1).
+    """
+    learners = [
+        leader.peers[member.id]
+        for member in state.configuration.learners
+        if member.id in leader.peers
+    ]
+    for progress in learners:
+        _end_round(state, progress)
+    request = state.configured.change.request
+    if all(progress.is_caught_up for progress in learners):
+        voters = state.configuration.voters + state.configuration.learners
+        enter_joint(state, leader, Configuration(voters), request)
+    elif leader.learners_deadline is not None and state.now >= leader.learners_deadline:
+        late = ', '.join(item.member.id for item in learners if not item.is_caught_up)
+        adopt(
+            state,
+            leader,
+            Configuration(state.configuration.voters),
+            request,
+            f'{late} did not catch up within {state.settings.attach_timeout:g} s '
+            'and was dropped; attach it again',
+        )
+
+
+def _end_round(state: State, progress: Progress) -> None:
+    if progress.round is None or progress.match_index < progress.round.target:
+        return
+    if state.now - progress.round.began_at < state.settings.election_timeout:
+        progress.is_caught_up = True
+    progress.round = Round(state.log.last_index, state.now)
+
+
+def enter_joint(state: State, leader: Leader, configuration: Configuration, request: str) -> None:
+    """Append C_old,new: from now on both majorities decide (§6)."""
+    joint = Configuration(configuration.voters, state.configuration.voters)
+    adopt(state, leader, joint, request)
+
+
+def leave_joint(state: State, leader: Leader) -> None:
+    """Once C_old,new is committed, append C_new, which nobody has to ask for (§6)."""
+    adopt(
+        state,
+        leader,
+        Configuration(state.configuration.voters),
+        state.configured.change.request,
+    )
+
+
+def adopt(
+    state: State, leader: Leader, configuration: Configuration, request: str, failure: str = ''
+) -> None:
+    """Append a configuration; it is in force at once, committed or not (§6)."""
+    replication.append_own(state, [Reconfiguration(configuration, request, failure)])
+    replication.follow_configuration(state, leader)
+    for progress in leader.peers.values():
+        progress.awaited_commit = state.configured.index
+    state.notice(INFO, f'{state.id} appended {_describe(configuration)}')
+
+
+def _describe(configuration: Configuration) -> str:
+    def names(members: tuple[Member, ...]) -> str:
+        return ', '.join(member.id for member in members)
+
+    text = f'the configuration of voters {names(configuration.voters)}'
+    if configuration.outgoing:
+        text += f', joint with {names(configuration.outgoing)}'
+    if configuration.learners:
+        text += f', learners {names(configuration.learners)}'
+    return text
+
+
+def forget_told_peers(state: State, leader: Leader) -> None:
+    """A removed peer is kept until it knows, or is silent; it can ask later."""
+    silent_since = state.now - 2 * state.settings.election_timeout
+    for progress in list(leader.peers.values()):
+        if progress.leaves_at is not None and (
+            progress.told_commit >= progress.leaves_at or progress.heard_at < silent_since
+        ):
+            del leader.peers[progress.member.id]
+
+
+# The other end: joining and being removed.
+
+
+def welcome(state: State, request: AppendEntries) -> None:
+    """An empty node joins the cluster whose leader knows it by its incarnation."""
+    state.cluster_id = request.route.cluster_id
+    state.is_attached = True
+    state.durability.hard_state_changed()
+    state.role = Follower(state.draw_election_deadline())
+
+
+def notice_removal(state: State) -> None:
+    """A node that was a member, and is none in a committed configuration, leaves.
+
+    An incarnation never comes back, so an older configuration cannot mislead;
+    those from before a newcomer's time never named it.
+    """
+    committed = state.committed_configured
+    if state.me in committed.configuration.members:
+        return
+    if any(
+        state.me in configured.configuration.members
+        for configured in state.history
+        if configured.index < committed.index
+    ):
+        leave(state)
+
+
+def be_told_of_removal(state: State, request: RequestVote | RequestPreVote) -> None:
+    """A voter with a newer committed configuration says that this node is in it no more."""
+    position = request.configuration_term, request.configuration_index
+    if (
+        state.is_attached
+        and request.route.cluster_id == state.cluster_id
+        and request.route.sender_incarnation == state.incarnation
+        and position == configuration_position(state)
+    ):
+        leave(state)
+
+
+def leave(state: State) -> None:
+    """Become detached: a member keeps its history, a newcomer that failed empties itself."""
+    state.notice(INFO, f'{state.id} was removed from the cluster')
+    if was_voter(state):
+        return terms.become_detached(state)
+    terms.let_go(state)
+    return state.reset()

@@ -1,0 +1,78 @@
+"""Pre-vote: ask whether an election could be won before disturbing anybody (thesis §9.6).
+
+Nothing that is asked or granted here changes a term or a vote.
+"""
+
+from consensual.raft.core import election, terms
+from consensual.raft.core.events import CallId
+from consensual.raft.core.identity import configuration_position, refuse_removed, was_voter
+from consensual.raft.core.messages import Reason, Refused, RequestPreVote, VoteReply
+from consensual.raft.core.quorum import has_quorum
+from consensual.raft.core.roles import Follower, PreCandidate
+from consensual.raft.core.state import State
+
+
+def time_out(state: State) -> None:
+    """No leader was heard for an election timeout: ask for pre-votes (§5.2, thesis §9.6).
+
+    A node that has no vote asks, too: only to hear whether it was removed. A
+    newcomer has patience until its attachment is given up.
+    """
+    state.pre_vote_round += 1
+    deadline = state.draw_election_deadline()
+    if state.is_voter:
+        state.role = PreCandidate(deadline, state.pre_vote_round)
+        state.role.granted.add(state.me)
+        if has_quorum(state.electorate, state.role.granted):
+            return election.stand(state)
+    else:
+        if not was_voter(state):
+            deadline += state.settings.attach_timeout
+        state.role = Follower(deadline)
+    for member in state.configuration.electors:
+        if member != state.me:
+            state.durability.withhold_request(
+                RequestPreVote(
+                    state.route_to(member),
+                    state.current_term + 1,
+                    state.pre_vote_round,
+                    state.log.last_index,
+                    state.log.last_term,
+                    *configuration_position(state),
+                )
+            )
+    return None
+
+
+def answer_pre_vote_request(state: State, call: CallId, request: RequestPreVote) -> None:
+    """Tell whether a vote could be had; change nothing (thesis §9.6).
+
+    A refusal for the log or the term carries this node's term, which the asker
+    adopts: otherwise a longer log with a lower term could never be elected, nor
+    elect anybody.
+    """
+    if refusal := refuse_removed(state, request):
+        return state.durability.withhold_answer(call, refusal)
+    if election.hears_leader(state):
+        return state.durability.withhold_answer(call, Refused(Reason.LEADER_ALIVE))
+    is_granted = request.term > state.current_term and election.is_up_to_date(state, request)
+    reply = VoteReply(request.route.back(), state.current_term, is_granted)
+    return state.durability.withhold_answer(call, reply)
+
+
+def take_pre_vote(state: State, request: RequestPreVote, reply: VoteReply) -> None:
+    """Count a pre-vote once, for the round that asked; with a majority, stand."""
+    terms.observe(state, reply.term)
+    candidate = state.role
+    if (
+        not isinstance(candidate, PreCandidate)
+        or request.round != candidate.round
+        or request.term != state.current_term + 1
+        or not reply.granted
+    ):
+        return
+    for member in state.configuration.electors:
+        if state.route_to(member) == request.route:
+            candidate.granted.add(member)
+    if has_quorum(state.electorate, candidate.granted):
+        election.stand(state)

@@ -1,0 +1,291 @@
+"""Log replication: AppendEntries, from both ends (§5.3, Figure 2).
+
+When an entry counts as committed is `commitment`; who is a peer is `membership`.
+"""
+
+from collections.abc import Sequence
+
+from consensual.raft.core import terms
+from consensual.raft.core.events import CallId
+from consensual.raft.core.identity import is_member
+from consensual.raft.core.log import Entry, NoOp, Payload
+from consensual.raft.core.messages import (
+    Accepted,
+    AppendEntries,
+    AppendEntriesReply,
+    Propose,
+    Reason,
+    Refused,
+)
+from consensual.raft.core.progress import Flow, Progress, Round
+from consensual.raft.core.quorum import has_quorum
+from consensual.raft.core.roles import Detached, Follower, Leader
+from consensual.raft.core.state import State
+from consensual.raft.errors import InvariantViolated
+
+# The leader's side.
+
+
+def append_own(state: State, payloads: Sequence[Payload]) -> None:
+    """Append entries of the current term to the leader's own log (§5.3)."""
+    time = stamp(state)
+    state.append([Entry(state.current_term, time, payload) for payload in payloads])
+
+
+def stamp(state: State) -> float:
+    """Return the cluster's time, in seconds since it began, never backwards.
+
+    It is the last committed stamp plus the node's own monotonic time since it
+    learned that; a leader goes on from where it was when it was elected.
+    """
+    last = state.log.last_index
+    latest = state.log.entry_at(last).time if last else 0.0
+    return max(latest, state.clock_stamp + (state.now - state.clock_base))
+
+
+def follow_configuration(state: State, leader: Leader) -> None:
+    """Replicate to whoever is in the configuration in force; others are to be told."""
+    configuration = state.configuration
+    for member in configuration.members:
+        progress = leader.peers.get(member.id)
+        if member != state.me and (progress is None or progress.member != member):
+            progress = Progress(member, state.route_to(member), state.log.last_index, state.now)
+            if member in configuration.learners:
+                progress.round = Round(state.log.last_index, state.now)
+            leader.peers[member.id] = progress
+    for progress in leader.peers.values():
+        if progress.member not in configuration.members and progress.leaves_at is None:
+            progress.leaves_at = state.configured.index
+    leader.learners_deadline = (
+        state.now + state.settings.attach_timeout if configuration.learners else None
+    )
+
+
+def append_no_op(state: State) -> None:
+    """A new leader appends an entry of its term, to learn what is committed (§8)."""
+    append_own(state, [NoOp()])
+
+
+def take_proposals(state: State, call: CallId, request: Propose) -> None:
+    """The leader appends commands to its log (§5.3); nobody else does."""
+    leader = state.role
+    if not isinstance(leader, Leader):
+        return terms.refuse_as_not_leader(state, call)
+    uncommitted = state.log.size(state.commit_index + 1, state.log.last_index)
+    is_handing_over = leader.transfer is not None or leader.retire_deadline is not None
+    if is_handing_over or uncommitted > state.settings.uncommitted_limit:
+        return state.durability.answer(call, Refused(Reason.BUSY))
+    if not is_member(state, request.route):
+        return state.durability.answer(call, Refused(Reason.REMOVED))
+    append_own(state, request.payloads)
+    if proposer := leader.peers.get(request.route.sender):
+        proposer.awaited_commit = state.log.last_index
+    state.durability.answer(call, Accepted(request.route.back()))
+
+
+def beat(state: State, leader: Leader) -> None:
+    """Send everybody something every heartbeat, or step down (§5.2, check quorum)."""
+    if not _is_heard_by_quorum(state, leader):
+        state.warn(f'{state.id} cannot reach a majority any more and steps down')
+        return terms.become_follower(state)
+    leader.heartbeat_deadline = state.now + state.settings.heartbeat
+    for progress in leader.peers.values():
+        progress.may_probe = True
+        _send_one(state, leader, progress)
+
+
+def _is_heard_by_quorum(state: State, leader: Leader) -> bool:
+    """A leader that reached no quorum for an election timeout may be another's past."""
+    since = state.now - state.settings.election_timeout
+    heard = {peer.member for peer in leader.peers.values() if peer.heard_at > since}
+    return has_quorum(state.electorate, heard | {state.me})
+
+
+def send_due(state: State, leader: Leader) -> None:
+    """Send every peer what it lacks, as far as its window allows."""
+    for progress in leader.peers.values():
+        if len(progress.in_flight) >= state.settings.in_flight_limit:
+            continue
+        if progress.flow is Flow.PROBE:
+            if progress.may_probe:
+                _send_one(state, leader, progress)
+            continue
+        while (
+            progress.next_index <= state.log.last_index
+            and len(progress.in_flight) < state.settings.in_flight_limit
+        ):
+            _send_one(state, leader, progress)
+        is_awaited = progress.sent_commit < min(progress.awaited_commit, state.commit_index)
+        if progress.is_due or is_awaited:
+            _send_one(state, leader, progress)
+
+
+def _send_one(state: State, leader: Leader, progress: Progress) -> None:
+    """Send the entries that follow, or none to a peer that seems to be away."""
+    log, settings, first = state.log, state.settings, progress.next_index
+    is_away = progress.heard_at <= state.now - settings.election_timeout
+    last = first - 1
+    if (
+        first <= log.last_index
+        and not is_away
+        and len(progress.in_flight) < settings.in_flight_limit
+    ):
+        last = min(log.last_within(first, settings.message_limit), log.last_index)
+    leader.last_number += 1
+    commit = min(state.commit_index, last)
+    state.durability.send_in_parallel(
+        AppendEntries(
+            progress.route,
+            state.current_term,
+            leader.last_number,
+            first - 1,
+            log.term_at(first - 1),
+            log.entries(first, last),
+            commit,
+        )
+    )
+    progress.in_flight[leader.last_number] = last >= first
+    progress.sent_number, progress.sent_commit = leader.last_number, commit
+    progress.is_due = progress.may_probe = False
+    if progress.flow is Flow.REPLICATE:
+        progress.next_index = last + 1
+
+
+def take_reply(
+    state: State, request: AppendEntries, reply: AppendEntriesReply | Refused | None
+) -> None:
+    """Count a reply once, for the term and the message that asked; None is a failed call."""
+    leader = state.role
+    if not isinstance(leader, Leader) or request.term != state.current_term:
+        return
+    progress = leader.peers.get(request.route.receiver)
+    if progress is None or progress.route != request.route:
+        return
+    if progress.in_flight.pop(request.number, None) is None:
+        return
+    if not isinstance(reply, AppendEntriesReply) or reply.number != request.number:
+        if progress.flow is Flow.REPLICATE:
+            progress.probe_from(progress.match_index + 1)
+        if isinstance(reply, Refused):
+            _heed_refusal(state, leader, progress, reply)
+        return
+    if reply.term > state.current_term:
+        return terms.observe(state, reply.term)
+    progress.heard_at = state.now
+    progress.acked_number = max(progress.acked_number, request.number)
+    if reply.success:
+        progress.matched(request.prev_log_index + len(request.entries))
+        progress.told_commit = max(progress.told_commit, request.leader_commit)
+    else:
+        _find_agreement(state, progress, request, reply)
+
+
+def _find_agreement(
+    state: State, progress: Progress, request: AppendEntries, reply: AppendEntriesReply
+) -> None:
+    """Go back to where the logs can agree: whole terms at a time (§5.3, end)."""
+    rejected = request.prev_log_index
+    if rejected <= progress.match_index:
+        return _name_once(
+            state, progress, 'denies entries that it acknowledged: its storage went back in time'
+        )
+    if progress.flow is Flow.PROBE and rejected != progress.next_index - 1:
+        return  # an older probe
+    agreed = state.log.last_of_term_at_most(reply.hint_term, min(reply.hint_index, rejected - 1))
+    progress.probe_from(agreed + 1)
+    progress.may_probe = True
+
+
+def _heed_refusal(state: State, leader: Leader, progress: Progress, refusal: Refused) -> None:
+    if progress.leaves_at is not None and refusal.reason in (
+        Reason.DETACHED,
+        Reason.CLUSTER,
+        Reason.INCARNATION,
+    ):
+        del leader.peers[progress.member.id]
+    elif refusal.reason == Reason.INCARNATION:
+        _name_once(
+            state,
+            progress,
+            'lost its memory and stays silent: detach it, then attach it again',
+        )
+    elif refusal.reason in (Reason.CLUSTER, Reason.DETACHED, Reason.MISROUTED):
+        _name_once(state, progress, f'does not belong to this cluster any more ({refusal.reason})')
+
+
+def _name_once(state: State, progress: Progress, text: str) -> None:
+    if not progress.is_named:
+        progress.is_named = True
+        state.warn(f'{progress.member.id} {text}')
+
+
+# The follower's side.
+
+
+def follow(state: State, call: CallId, request: AppendEntries) -> None:
+    """Answer AppendEntries (Figure 2: receiver implementation)."""
+    reply_route = request.route.back()
+    if request.term < state.current_term:
+        reply = AppendEntriesReply(reply_route, state.current_term, request.number, False)
+        return state.durability.withhold_answer(call, reply)
+    terms.observe(state, request.term)
+    _recognise_leader(state, request)
+    previous = request.prev_log_index
+    if not state.log.matches(previous, request.prev_log_term):
+        hint = state.log.last_of_term_at_most(
+            request.prev_log_term, min(previous, state.log.last_index)
+        )
+        reply = AppendEntriesReply(
+            reply_route,
+            state.current_term,
+            request.number,
+            False,
+            hint,
+            state.log.term_at(hint),
+        )
+        return state.durability.withhold_answer(call, reply)
+    _append_missing(state, request)
+    proven = min(request.leader_commit, previous + len(request.entries))
+    if proven > state.commit_index:
+        state.commit(proven)
+    reply = AppendEntriesReply(reply_route, state.current_term, request.number, True)
+    return state.durability.withhold_answer(call, reply)
+
+
+def _recognise_leader(state: State, request: AppendEntries) -> None:
+    """Whoever sends AppendEntries of the current term leads it (§5.2)."""
+    match state.role:
+        case Leader():
+            raise InvariantViolated(
+                f'{request.route.sender} and {state.id} both lead term {state.current_term}'
+            )
+        case Follower() as follower:
+            follower.leader, follower.heard_at = request.route.sender, state.now
+            follower.election_deadline = state.draw_election_deadline()
+        case Detached():
+            raise InvariantViolated(f'{state.id} is detached and cannot follow')
+        case _:
+            terms.become_follower(state, request.route.sender, state.now)
+
+
+def _append_missing(state: State, request: AppendEntries) -> None:
+    """Append what is not there yet; truncate only where entries conflict (§5.3).
+
+    A delayed message whose entries are all there removes nothing.
+    """
+    log, index = state.log, request.prev_log_index
+    known = min(len(request.entries), log.last_index - index)
+    for position in range(known):
+        if log.term_at(index + 1 + position) != request.entries[position].term:
+            known = position
+            break
+    if known == len(request.entries):
+        return
+    if index + known < log.last_index:
+        if index + known < state.commit_index:
+            raise InvariantViolated(
+                f'{request.route.sender} would overwrite entry {index + known + 1}, '
+                f'committed up to {state.commit_index}'
+            )
+        state.truncate(index + known + 1)
+    state.append(request.entries[known:])

@@ -1,0 +1,66 @@
+"""Client sessions: a command is applied once, however often it is in the log (thesis §6.3).
+
+Part of the replicated state: every node comes to the same table, in the log's
+own order. What an outcome holds is the applier's business.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Generic, Optional, TypeVar
+
+from consensual.raft.core.log import Command
+
+Outcome = TypeVar('Outcome')
+
+
+class Session(Generic[Outcome]):
+    """What one client had applied and may still ask about.
+
+    lowest: the client is done with every sequence below.
+    outcomes: of the sequences from there up that were applied.
+    """
+
+    __slots__ = 'lowest', 'outcomes'
+
+    def __init__(self) -> None:
+        self.lowest = 0
+        self.outcomes: dict[int, Outcome] = {}
+
+
+class Sessions(Generic[Outcome]):
+    """At most `capacity` sessions; the one that was used longest ago goes first."""
+
+    __slots__ = '_capacity', '_sessions'
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self._capacity = capacity
+        self._sessions: OrderedDict[int, Session[Outcome]] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f'Sessions({len(self._sessions)} of {self._capacity})'
+
+    @property
+    def by_id(self) -> Mapping[int, Session[Outcome]]:
+        """The sessions, the one used longest ago first."""
+        return self._sessions
+
+    def open(self, index: int) -> None:
+        """Open the session whose id is the index of its entry; evict another if need be."""
+        self._sessions[index] = Session()
+        if len(self._sessions) > self._capacity:
+            self._sessions.popitem(last=False)
+
+    def find(self, command: Command) -> Optional[Session[Outcome]]:
+        """Return the session in which the command counts, None when it must not be applied.
+
+        A command of an unknown or evicted session, or below the mark that its
+        client gave, may have been applied before: nobody remembers.
+        """
+        session = self._sessions.get(command.session)
+        if session is None:
+            return None
+        self._sessions.move_to_end(command.session)
+        for sequence in range(session.lowest, command.lowest):
+            session.outcomes.pop(sequence, None)
+        session.lowest = max(session.lowest, command.lowest)
+        return session if command.sequence >= session.lowest else None

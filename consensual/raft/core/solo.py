@@ -1,0 +1,45 @@
+"""What a node does by itself, without anybody's consent: solo, leave, reset.
+
+Membership by consent is `membership`.
+"""
+
+from consensual.raft.core import election, terms
+from consensual.raft.core.configuration import Configuration
+from consensual.raft.core.effects import INFO
+from consensual.raft.core.log import Reconfiguration
+from consensual.raft.core.replication import append_own
+from consensual.raft.core.state import State
+from consensual.raft.errors import MembershipChangeInProgress, NotMember
+
+
+def go_solo(state: State) -> None:
+    """Become the only member and the leader of a new cluster, history and state kept.
+
+    The cluster id is new and the term higher, so that nothing that was said in
+    the old cluster is heard in the new one, nor the other way.
+    """
+    terms.let_go(state)
+    state.cluster_id = f'{state.random.getrandbits(64):016x}'
+    state.is_attached = True
+    state.enter_term(state.current_term + 1)
+    state.vote_for(state.id, state.incarnation)
+    append_own(state, [Reconfiguration(Configuration((state.me,)))])
+    state.notice(INFO, f'{state.id} is a cluster of its own: {state.cluster_id}')
+    election.lead(state)
+
+
+def leave_alone(state: State) -> None:
+    """The only member leaves its cluster, which ends with that; its history is kept."""
+    configuration = state.configuration
+    if not state.is_attached:
+        raise NotMember(f'{state.id} is in no cluster')
+    if configuration.voters != (state.me,) or not configuration.is_stable:
+        raise MembershipChangeInProgress(f'{state.id} is not the only member of its cluster')
+    terms.become_detached(state)
+
+
+def reset(state: State) -> None:
+    """Empty a detached node: it begins another life and can be attached anywhere."""
+    if state.is_attached:
+        raise MembershipChangeInProgress(f'{state.id} is in a cluster: detach it first')
+    state.reset()

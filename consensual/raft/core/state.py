@@ -1,0 +1,274 @@
+"""Everything that one node knows: the state that the rules read and change.
+
+Small steps that keep the state consistent with itself; no rule of Raft.
+"""
+
+from random import Random  # the type; instances are injected
+from typing import Optional
+
+from msgspec import Struct
+
+from consensual.raft.core.configuration import (
+    Address,
+    Configuration,
+    Electorate,
+    Incarnation,
+    Member,
+    NodeId,
+)
+from consensual.raft.core.durability import Durability
+from consensual.raft.core.effects import WARNING, Effects, HardState, Notice, Stored
+from consensual.raft.core.log import Entry, Log, Reconfiguration
+from consensual.raft.core.messages import Route
+from consensual.raft.core.roles import Detached, Follower, Leader, Role
+
+
+class Settings(Struct, frozen=True):
+    """Times in seconds, sizes in bytes.
+
+    in_flight_limit: messages with entries under way to one peer.
+    uncommitted_limit: bytes that the leader takes in before they are committed.
+    """
+
+    heartbeat: float
+    election_timeout: float
+    attach_timeout: float = 30.0
+    message_limit: int = 1 << 18
+    in_flight_limit: int = 16
+    uncommitted_limit: int = 1 << 26
+
+
+class Configured(Struct, frozen=True):
+    """A configuration with its place in the log; the first is that of nobody."""
+
+    index: int
+    term: int
+    change: Reconfiguration
+
+    @property
+    def configuration(self) -> Configuration:
+        """The members that it names."""
+        return self.change.configuration
+
+
+_NOBODY = Configured(0, 0, Reconfiguration(Configuration()))
+
+
+class State:
+    """One node's state; Figure 2's, and what the later sections add."""
+
+    __slots__ = (
+        'address',
+        'clock_base',
+        'clock_stamp',
+        'cluster_id',
+        'commit_index',
+        'committed_configured',
+        'configured',
+        'current_term',
+        'durability',
+        'effects',
+        'electorate',
+        'first_unemitted',
+        'history',
+        'incarnation',
+        'is_attached',
+        'log',
+        'me',
+        'now',
+        'pre_vote_round',
+        'random',
+        'role',
+        'settings',
+        'voted_for',
+    )
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        settings: Settings,
+        random: Random,
+        stored: Optional[Stored],
+        commit_index: int = 0,
+        now: float,
+    ) -> None:
+        self.address = address
+        self.settings = settings
+        self.random = random
+        self.now = now
+        self.effects = Effects()
+        self.pre_vote_round = 0
+        self.log = Log(stored.entries if stored is not None else ())
+        self.durability = Durability(self.log.last_index)
+        self.commit_index = min(commit_index, self.log.last_index)
+        self.first_unemitted = self.commit_index + 1
+        self.clock_stamp, self.clock_base = 0.0, now
+        self.history = [_NOBODY]
+        if stored is None:
+            self.forget_identity()
+        else:
+            hard_state = stored.hard_state
+            self.incarnation: Incarnation = hard_state.incarnation
+            self.cluster_id = hard_state.cluster_id
+            self.is_attached = hard_state.is_attached
+            self.current_term = hard_state.current_term
+            self.voted_for: Optional[tuple[NodeId, Incarnation]] = (
+                (hard_state.voted_for, hard_state.voted_incarnation)
+                if hard_state.voted_for
+                else None
+            )
+            self.me = Member(address.id, address.url, self.incarnation)
+        self.configured: Configured
+        self.committed_configured: Configured
+        self.electorate: Electorate
+        self.note_configurations(1)
+        self.role: Role = (
+            Follower(self.draw_election_deadline()) if self.is_attached else Detached()
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f'State({self.address.id}, {self.role.name}, term={self.current_term}, '
+            f'last={self.log.last_index}, commit={self.commit_index})'
+        )
+
+    # identity
+
+    @property
+    def id(self) -> NodeId:
+        """This node's name."""
+        return self.address.id
+
+    @property
+    def hard_state(self) -> HardState:
+        """What must be durable beside the log."""
+        voted_for, voted_incarnation = self.voted_for or ('', '')
+        return HardState(
+            self.incarnation,
+            self.cluster_id,
+            self.is_attached,
+            self.current_term,
+            voted_for,
+            voted_incarnation,
+        )
+
+    def forget_identity(self) -> None:
+        """Begin another life: a new incarnation, of no cluster, in term 0."""
+        self.incarnation = f'{self.random.getrandbits(64):016x}'
+        self.me = Member(self.address.id, self.address.url, self.incarnation)
+        self.cluster_id = ''
+        self.is_attached = False
+        self.current_term, self.voted_for = 0, None
+        self.durability.hard_state_changed()
+
+    def reset(self) -> None:
+        """Forget everything: an empty node, in another life, of no cluster."""
+        self.log.truncate(1)
+        self.durability.log_changed(1)
+        self.commit_index, self.first_unemitted = 0, 1
+        self.clock_stamp, self.clock_base = 0.0, self.now
+        self.drop_configurations(1)
+        self.forget_identity()
+        self.role = Detached()
+        self.effects.reset = True
+
+    def route_to(self, member: Member) -> Route:
+        """Return the way to that incarnation of that node."""
+        return Route(self.cluster_id, self.id, self.incarnation, member.id, member.incarnation)
+
+    def enter_term(self, term: int) -> None:
+        """Adopt a later term, in which no vote is given yet."""
+        self.current_term, self.voted_for = term, None
+        self.durability.hard_state_changed()
+
+    def vote_for(self, candidate: NodeId, incarnation: Incarnation) -> None:
+        """Give the vote of the current term."""
+        self.voted_for = candidate, incarnation
+        self.durability.hard_state_changed()
+
+    # configuration
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration in force: the latest in the log, committed or not (§6)."""
+        return self.configured.change.configuration
+
+    @property
+    def is_voter(self) -> bool:
+        """This very incarnation votes in the configuration in force."""
+        return self.configuration.is_voter(self.me)
+
+    def note_configurations(self, first: int) -> None:
+        """Take up the configurations among the entries from `first` on."""
+        for index, entry in enumerate(self.log.entries(first, self.log.last_index), first):
+            if type(entry.payload) is Reconfiguration:
+                self.history.append(Configured(index, entry.term, entry.payload))
+        self._use_latest_configuration()
+
+    def drop_configurations(self, first: int) -> None:
+        """Forget the configurations from `first` on: their entries are no more."""
+        while self.history[-1].index >= first:
+            self.history.pop()
+        self._use_latest_configuration()
+
+    def _use_latest_configuration(self) -> None:
+        self.configured = self.history[-1]
+        self.electorate = self.configuration.electorate
+        self.note_commit()
+
+    def note_commit(self) -> None:
+        """Find the latest committed configuration."""
+        self.committed_configured = next(
+            configured
+            for configured in reversed(self.history)
+            if configured.index <= self.commit_index
+        )
+
+    # log
+
+    def append(self, entries: list[Entry]) -> None:
+        """Add entries after the last; a configuration among them is in force at once."""
+        first = self.log.last_index + 1
+        self.log.append(entries)
+        self.durability.log_changed(first)
+        if any(type(entry.payload) is Reconfiguration for entry in entries):
+            self.note_configurations(first)
+
+    def truncate(self, first: int) -> None:
+        """Drop the entries from `first` on, with the configurations among them."""
+        self.log.truncate(first)
+        self.durability.log_changed(first)
+        if self.configured.index >= first:
+            self.drop_configurations(first)
+
+    def commit(self, index: int) -> None:
+        """Raise the commit index; whoever does not lead takes the cluster's time from it."""
+        self.commit_index = index
+        self.note_commit()
+        if not isinstance(self.role, Leader):
+            self.clock_stamp, self.clock_base = self.log.entry_at(index).time, self.now
+
+    # roles
+
+    @property
+    def leader(self) -> Optional[NodeId]:
+        """Whom this node takes for the leader."""
+        match self.role:
+            case Leader():
+                return self.id
+            case Follower(leader=leader):
+                return leader
+        return None
+
+    def draw_election_deadline(self) -> float:
+        """Draw from [T, 2T) from now (§5.2)."""
+        return self.now + self.settings.election_timeout * (1 + self.random.random())
+
+    def notice(self, level: int, text: str) -> None:
+        """Have something shown to the node's owner."""
+        self.effects.notices.append(Notice(level, text))
+
+    def warn(self, text: str) -> None:
+        """Have a warning shown to the node's owner."""
+        self.notice(WARNING, text)

@@ -1,0 +1,1 @@
+"""The driver: asyncio, timers, futures, the order of writes; no Raft rule."""
