@@ -7,7 +7,7 @@ from typing import Optional
 
 from consensual.raft.core import replication, terms, transfer
 from consensual.raft.core.commitment import has_committed_in_own_term
-from consensual.raft.core.configuration import Configuration, Member
+from consensual.raft.core.configuration import Configuration, Member, NodeId
 from consensual.raft.core.effects import INFO
 from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import (
@@ -131,6 +131,24 @@ def without(configuration: Configuration, node_ids: list[str]) -> Configuration:
     return Configuration(
         tuple(member for member in configuration.voters if member.id not in node_ids)
     )
+
+
+def contacts(state: State) -> dict[NodeId, str]:
+    """Return the URLs of everyone this node may have to speak to.
+
+    Newcomers being asked and removed nodes being told are among them.
+    """
+    known = {
+        member.id: member.url
+        for configured in (state.committed_configured, state.configured)
+        for member in configured.configuration.members
+    }
+    if isinstance(state.role, Leader):
+        known |= {peer.member.id: peer.member.url for peer in state.role.peers.values()}
+        if state.role.attachment is not None:
+            addresses = state.role.attachment.addresses.values()
+            known |= {address.id: address.url for address in addresses}
+    return known
 
 
 # Newcomers, before they are in the log.

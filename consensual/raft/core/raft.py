@@ -160,7 +160,7 @@ class Raft:
                 return role.election_deadline
         return None
 
-    def _receive(self, call: CallId, request: Request) -> None:
+    def _receive(self, call: CallId, request: Request) -> None:  # noqa: C901 - a table
         state = self.state
         if refusal := identity.refuse_stranger(state, request):
             return state.durability.answer(call, refusal)

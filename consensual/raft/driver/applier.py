@@ -1,0 +1,302 @@
+"""Applying committed commands: the user's functions, one after another, in log order.
+
+Knows processors and outcomes; what is committed it is told.
+"""
+
+import inspect
+import logging
+from asyncio import AbstractEventLoop, CancelledError, Task, current_task, sleep
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, Optional
+
+from msgspec import Struct
+
+from consensual.raft.core.log import Command, Entry, OpenSession, Reconfiguration
+from consensual.raft.core.sessions import Sessions
+from consensual.raft.driver import parameters
+from consensual.raft.driver.ports import Context, Processor, StateMachine
+from consensual.raft.errors import (
+    ConsensualError,
+    OutcomeUnknown,
+    ProcessorFailed,
+    UnknownAction,
+    WaitingInsideProcessor,
+)
+
+SLICE = 0.005
+"""Seconds of applying after which the loop gets its turn, for heartbeats above all."""
+
+
+class Outcome:
+    """What became of a command: a value, or the error that its caller is given."""
+
+    __slots__ = 'error', 'value'
+
+    def __init__(self, value: Any, error: Optional[ConsensualError] = None) -> None:
+        self.value, self.error = value, error
+
+
+class Listener(Struct):
+    """Who is told what was applied: a command's outcome, a session, a configuration."""
+
+    command_applied: Callable[[Command, Outcome], None]
+    session_opened: Callable[[int, str], None]
+    configuration_applied: Callable[[Reconfiguration], None]
+
+
+def _ignore(*_: object) -> None:
+    """Tell nobody."""
+
+
+class _Applying:
+    """Marks the context in which a node's processors run, while one does."""
+
+    __slots__ = ('is_active',)
+
+    def __init__(self) -> None:
+        self.is_active = False
+
+
+_applying: ContextVar[Optional[_Applying]] = ContextVar('consensual_applying', default=None)
+
+
+def refuse_inside_processor(call: str) -> None:
+    """Raise `WaitingInsideProcessor` in a processor: the call would wait for itself."""
+    marker = _applying.get()
+    if marker is not None and marker.is_active:
+        raise WaitingInsideProcessor(
+            f'{call} inside a processor would wait for that processor to end: '
+            'return first, and call it from a task of your own'
+        )
+
+
+class Applier:
+    """Applies entries, tells the listener, and remembers outcomes by session.
+
+    applied_index: the last entry that was applied here.
+    """
+
+    def __init__(
+        self,
+        processors: Mapping[str, Processor],
+        state_machine: Optional[StateMachine],
+        logger: logging.Logger,
+        on_failure: Callable[[ConsensualError], None],
+    ) -> None:
+        self.applied_index = 0
+        self.listener = Listener(_ignore, _ignore, _ignore)
+        self._processors = dict(processors)
+        self._with_context = {
+            name for name, processor in processors.items() if _takes_context(processor)
+        }
+        self._state_machine = state_machine
+        self._logger = logger
+        self._on_failure = on_failure
+        self._sessions: Sessions[Outcome] = Sessions()
+        self._backlog: deque[tuple[int, Entry]] = deque()
+        self._waiting: list[tuple[int, Callable[[], None]]] = []
+        self._loop: Optional[AbstractEventLoop] = None
+        self._task: Optional[Task[None]] = None
+        self._is_scheduled = False
+        self._is_reset_due = False
+        self._marker = _Applying()
+
+    def __repr__(self) -> str:
+        return f'Applier(applied={self.applied_index}, backlog={len(self._backlog)})'
+
+    def start(self, loop: AbstractEventLoop) -> None:
+        """Apply on that loop from now on."""
+        self._loop = loop
+
+    async def stop(self) -> None:
+        """Let the processor that runs end; the rest is applied after the next start."""
+        self._loop = None
+        self._backlog.clear()
+        self._waiting.clear()
+        if self._task is not None:
+            await self._task
+
+    def feed(self, first: int, entries: Sequence[Entry]) -> None:
+        """Take committed entries, from that index on; `run` applies them."""
+        skipped = max(0, self.applied_index + 1 - first)
+        self._backlog.extend(enumerate(entries[skipped:], first + skipped))
+
+    def reset(self) -> None:
+        """Forget everything that was applied, once the processor that runs has ended."""
+        self._backlog.clear()
+        self.applied_index = 0
+        if self._task is not None:
+            self._is_reset_due = True
+        else:
+            self._empty()
+
+    def _empty(self) -> None:
+        self._is_reset_due = False
+        self._sessions = Sessions()
+        if self._state_machine is not None:
+            self._state_machine.reset()
+
+    def when_applied(self, index: int, callback: Callable[[], None]) -> None:
+        """Call back once the entry at that index was applied here, at once if it was."""
+        if self.applied_index >= index:
+            callback()
+        else:
+            self._waiting.append((index, callback))
+
+    def run(self) -> None:
+        """Apply what was fed, for a slice of time; go on in later turns of the loop."""
+        if self._task is not None or self._loop is None or not self._backlog:
+            return
+        token = _applying.set(self._marker)
+        try:
+            awaited = self._apply_slice(self._loop)
+        finally:
+            _applying.reset(token)
+        if awaited is not None:
+            self._task = self._loop.create_task(self._drain(self._loop, *awaited))
+        elif self._backlog and not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_scheduled = False
+        self.run()
+
+    def _apply_slice(self, loop: AbstractEventLoop) -> Optional[tuple[int, Entry, Awaitable[Any]]]:
+        """Apply until a processor has to be awaited, or the slice is over."""
+        end = loop.time() + SLICE
+        while self._backlog:
+            index, entry = self._backlog.popleft()
+            try:
+                awaitable = self._apply(index, entry)
+            except UnknownAction as error:
+                self._backlog.clear()
+                self._on_failure(error)
+                return None
+            if awaitable is not None:
+                return index, entry, awaitable
+            if loop.time() > end:
+                break
+        self._tell_waiting()
+        return None
+
+    async def _drain(
+        self, loop: AbstractEventLoop, index: int, entry: Entry, awaitable: Awaitable[Any]
+    ) -> None:
+        """Await asynchronous processors in turn until nothing is left to apply."""
+        _applying.set(self._marker)
+        try:
+            while True:
+                self._marker.is_active = True
+                try:
+                    outcome = Outcome(await awaitable)
+                except CancelledError as error:
+                    if _is_being_cancelled():
+                        raise
+                    outcome = self._failure(index, entry, error)
+                except Exception as error:  # noqa: BLE001 - the user's: it is the outcome
+                    outcome = self._failure(index, entry, error)
+                finally:
+                    self._marker.is_active = False
+                if self._is_reset_due:
+                    self._empty()
+                else:
+                    self._record(index, entry, outcome)
+                    self._tell_waiting()
+                while (awaited := self._apply_slice(loop)) is None:
+                    if not self._backlog:
+                        return
+                    await sleep(0)
+                index, entry, awaitable = awaited
+        finally:
+            self._task = None
+
+    def _apply(self, index: int, entry: Entry) -> Optional[Awaitable[Any]]:
+        """Apply one entry; return what is to be awaited for its outcome, if anything."""
+        payload = entry.payload
+        if type(payload) is Command:
+            session = self._sessions.find(payload)
+            if session is None:
+                self.listener.command_applied(payload, Outcome(None, OutcomeUnknown(_FORGOTTEN)))
+            elif (known := session.outcomes.get(payload.sequence)) is not None:
+                self.listener.command_applied(payload, known)
+            else:
+                outcome = self._run_processor(index, entry, payload)
+                if not isinstance(outcome, Outcome):
+                    return outcome
+                session.outcomes[payload.sequence] = outcome
+                self.listener.command_applied(payload, outcome)
+        elif type(payload) is OpenSession:
+            self._sessions.open(index)
+            self.listener.session_opened(index, payload.opener)
+        elif type(payload) is Reconfiguration:
+            self.listener.configuration_applied(payload)
+        self.applied_index = index
+        return None
+
+    def _run_processor(
+        self, index: int, entry: Entry, command: Command
+    ) -> Outcome | Awaitable[Any]:
+        processor = self._processors.get(command.action)
+        if processor is None:
+            raise UnknownAction(
+                f'entry {index} is the command {command.action!r}, for which this node has no '
+                'processor: skipping it would make the replicas differ, so the node stops. '
+                'Start it again with the processors of the whole cluster'
+            )
+        self._marker.is_active = True
+        try:
+            decoded = parameters.decode(command.parameters)
+            if command.action in self._with_context:
+                value = processor(decoded, context=Context(index, entry.term, entry.time))
+            else:
+                value = processor(decoded)
+        except Exception as error:  # noqa: BLE001 - the user's: it is the command's outcome
+            return self._failure(index, entry, error)
+        finally:
+            self._marker.is_active = False
+        if hasattr(value, '__await__'):
+            return value  # type: ignore[no-any-return]
+        return Outcome(value)
+
+    def _failure(self, index: int, entry: Entry, error: BaseException) -> Outcome:
+        action = entry.payload.action if type(entry.payload) is Command else ''
+        self._logger.warning('processor %r failed at entry %d', action, index, exc_info=error)
+        failure = ProcessorFailed(f'processor {action!r} raised {error!r}')
+        failure.__cause__ = error
+        return Outcome(None, failure)
+
+    def _record(self, index: int, entry: Entry, outcome: Outcome) -> None:
+        command = entry.payload
+        if type(command) is Command:
+            self._sessions.by_id[command.session].outcomes[command.sequence] = outcome
+            self.listener.command_applied(command, outcome)
+        self.applied_index = index
+
+    def _tell_waiting(self) -> None:
+        if self._waiting:
+            ready = [item for item in self._waiting if item[0] <= self.applied_index]
+            self._waiting = [item for item in self._waiting if item[0] > self.applied_index]
+            for _, callback in ready:
+                callback()
+
+
+_FORGOTTEN = (
+    'the command came again after its session was closed or had moved on: '
+    'whether it was applied before is not known'
+)
+
+
+def _is_being_cancelled() -> bool:
+    task = current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _takes_context(processor: Processor) -> bool:
+    try:
+        parameter = inspect.signature(processor).parameters.get('context')
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
+    return parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY

@@ -1,0 +1,272 @@
+"""The clerk: gets the commands of this node's callers applied, once each (thesis §6.3).
+
+Numbers them in a session, hands them to the leader, and hands them in again
+wherever they may have been lost; the session table sorts out what came twice.
+"""
+
+from asyncio import CancelledError, Future, TimerHandle
+from collections import deque
+from typing import Any, Optional, Union
+
+from consensual.raft.core.configuration import Member
+from consensual.raft.core.log import Command, OpenSession
+from consensual.raft.core.messages import Accepted, Propose, Reply, Request, Route
+from consensual.raft.driver.applier import Outcome
+from consensual.raft.driver.engine import Engine
+from consensual.raft.errors import ConsensualError, NoLeader, NotMember, OutcomeUnknown
+
+COMMAND_LIMIT, SIZE_LIMIT = 4096, 1 << 24
+"""Commands, and bytes of them, that may be on their way at a time; others wait their turn."""
+
+BATCH_LIMIT = 1 << 18
+"""Bytes of commands handed to a remote leader in one message."""
+
+
+class _Call:
+    """One command and the caller who waits for it."""
+
+    __slots__ = 'action', 'command', 'future', 'is_proposed', 'size', 'text', 'timer'
+
+    def __init__(self, action: str, text: str, future: 'Future[Any]') -> None:
+        self.action, self.text = action, text
+        self.size = len(action) + len(text)
+        self.future = future
+        self.command: Optional[Command] = None
+        self.is_proposed = False
+        self.timer: Optional[TimerHandle] = None
+
+
+class Clerk:
+    """The commands of one run of a node.
+
+    Callers whose command is not on its way yet stand in `_backlog`; the rest is
+    in `_pending`, by sequence; of those, `_queue` is to be handed in.
+    """
+
+    def __init__(self, engine: Engine, opener: str) -> None:
+        self._engine = engine
+        self._opener = opener
+        self._session: Optional[int] = None
+        self._next_sequence = 0
+        self._lowest = 0
+        self._backlog: deque[_Call] = deque()
+        self._pending: dict[int, _Call] = {}
+        self._pending_size = 0
+        self._queue: deque[_Call] = deque()
+        self._epoch: Optional[tuple[int, str]] = None
+        self._is_session_asked = False
+        self._is_handing_in = False
+        self._retry: Optional[TimerHandle] = None
+
+    def __repr__(self) -> str:
+        return f'Clerk({len(self._pending)} on their way, {len(self._backlog)} waiting)'
+
+    async def execute(self, action: str, text: str, timeout: float) -> Any:
+        """Return the result of the command, applied here; raise what became of it."""
+        loop = self._engine.loop
+        call = _Call(action, text, loop.create_future())
+        call.timer = loop.call_later(timeout, self._expire, call, timeout)
+        self._backlog.append(call)
+        self._engine.schedule()
+        try:
+            return await call.future
+        except CancelledError:
+            self._drop(call)
+            raise
+
+    # in every turn
+
+    def contribute(self) -> None:
+        """Hand in what waits, if there is somebody to lead."""
+        if not self._backlog and not self._queue and not self._pending:
+            return
+        state = self._engine.state
+        if not state.is_attached:
+            return self._fail_all(
+                NotMember(f'{state.id} is in no cluster: attach it to one, or call solo()')
+            )
+        leader = self._engine.find_leader()
+        if leader is None:
+            return None
+        self._notice_epoch(state.current_term, leader)
+        if self._session is None:
+            return self._ask_for_session(leader)
+        self._admit(self._session)
+        if self._queue and not self._is_handing_in and self._retry is None:
+            self._hand_in(leader, leader == state.me)
+        return None
+
+    def _notice_epoch(self, term: int, leader: Member) -> None:
+        """Under another leader everything may have been lost: hand it in again."""
+        if self._epoch != (term, leader.id):
+            self._epoch = term, leader.id
+            self._is_session_asked = self._is_handing_in = False
+            self._cancel_retry()
+            self._queue = deque(self._pending.values())
+
+    def _ask_for_session(self, leader: Member) -> None:
+        if not self._is_session_asked and self._retry is None:
+            self._is_session_asked = True
+            epoch = self._epoch
+
+            def take(_: Request, reply: Optional[Reply]) -> None:
+                if self._epoch == epoch and not isinstance(reply, Accepted):
+                    self._is_session_asked = False
+                    self._retry_later()
+
+            opening = OpenSession(self._opener)
+            self._engine.ask(leader, lambda route: Propose(route, [opening]), take)
+
+    def _admit(self, session: int) -> None:
+        """Number the commands that there is room for."""
+        while (
+            self._backlog and len(self._pending) < COMMAND_LIMIT and self._pending_size < SIZE_LIMIT
+        ):
+            call = self._backlog.popleft()
+            if call.future.done():
+                continue
+            sequence = self._next_sequence
+            self._next_sequence += 1
+            call.command = Command(session, sequence, self._mark(), call.action, call.text)
+            self._pending[sequence] = call
+            self._pending_size += call.size
+            self._queue.append(call)
+
+    def _mark(self) -> int:
+        """Return the lowest unfinished sequence; what is below is forgotten everywhere."""
+        while self._lowest < self._next_sequence - 1 and self._lowest not in self._pending:
+            self._lowest += 1
+        return self._lowest
+
+    def _hand_in(self, leader: Member, is_here: bool) -> None:
+        """Give the leader the next batch; the batches after it wait for the answer."""
+        batch: list[_Call] = []
+        size = 0
+        while self._queue and (is_here or size < BATCH_LIMIT):
+            call = self._queue.popleft()
+            if call.command is not None and not call.future.done():
+                call.is_proposed = True
+                size += call.size
+                batch.append(call)
+        if not batch:
+            return
+        epoch = self._epoch
+        payloads: list[Union[Command, OpenSession]] = [
+            call.command for call in batch if call.command is not None
+        ]
+
+        def make(route: Route) -> Request:
+            return Propose(route, payloads)
+
+        def take(_: Request, reply: Optional[Reply]) -> None:
+            if self._epoch != epoch:
+                return
+            self._is_handing_in = False
+            if isinstance(reply, Accepted):
+                if self._queue:
+                    self._engine.schedule()
+            else:
+                self._queue.extendleft(reversed(batch))
+                self._retry_later()
+
+        self._is_handing_in = not is_here
+        self._engine.ask(leader, make, take)
+
+    def _retry_later(self) -> None:
+        """The leader refused, or was not reached: ask again in a heartbeat."""
+        if self._retry is None:
+            self._retry = self._engine.loop.call_later(
+                self._engine.settings.heartbeat, self._retry_now
+            )
+
+    def _retry_now(self) -> None:
+        self._retry = None
+        self._engine.schedule()
+
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+
+    # what was applied
+
+    def command_applied(self, command: Command, outcome: Outcome) -> None:
+        """Answer the caller, if it is one of this node's."""
+        if command.session != self._session:
+            return
+        call = self._pending.get(command.sequence)
+        if call is None:
+            return
+        self._finish(call)
+        if not call.future.done():
+            if outcome.error is None:
+                call.future.set_result(outcome.value)
+            else:
+                call.future.set_exception(outcome.error)
+                if isinstance(outcome.error, OutcomeUnknown):
+                    self._leave_session()
+        if self._backlog:
+            self._engine.schedule()
+
+    def session_opened(self, index: int, opener: str) -> None:
+        """Take the session, if it is the one that this clerk asked for."""
+        if opener == self._opener and self._session is None:
+            self._session = index
+            self._engine.schedule()
+
+    def _leave_session(self) -> None:
+        """The session was evicted: the next commands get another."""
+        self._opener += "'"
+        self._session, self._is_session_asked = None, False
+        for call in list(self._pending.values()):
+            self._finish(call)
+            _fail(call, OutcomeUnknown('the session of the command was evicted'))
+        self._queue.clear()
+
+    # the ends of calls
+
+    def _finish(self, call: _Call) -> None:
+        if call.timer is not None:
+            call.timer.cancel()
+        if call.command is not None and self._pending.pop(call.command.sequence, None) is call:
+            self._pending_size -= call.size
+
+    def _drop(self, call: _Call) -> None:
+        """The caller went away; the command may still be applied."""
+        self._finish(call)
+        self._engine.schedule()
+
+    def _expire(self, call: _Call, timeout: float) -> None:
+        self._drop(call)
+        if call.is_proposed:
+            error: ConsensualError = OutcomeUnknown(
+                f'{call.action!r} was not seen applied within {timeout:g} s; it may be applied '
+                'later or never: read the state before doing it again'
+            )
+        else:
+            error = NoLeader(
+                f'{call.action!r} was not done: no leader was found within {timeout:g} s'
+            )
+        _fail(call, error)
+
+    def _fail_all(self, error: ConsensualError) -> None:
+        self._cancel_retry()
+        calls = [*self._pending.values(), *self._backlog]
+        self._backlog.clear()
+        self._queue.clear()
+        for call in calls:
+            self._finish(call)
+            _fail(call, _unknown(call, error) if call.is_proposed else error)
+
+    def end(self, error: ConsensualError) -> None:
+        """The node stops: nobody here will learn what becomes of the commands."""
+        self._fail_all(error)
+
+
+def _unknown(call: _Call, error: ConsensualError) -> OutcomeUnknown:
+    return OutcomeUnknown(f'{call.action!r} may be applied or not: {error}')
+
+
+def _fail(call: _Call, error: ConsensualError) -> None:
+    if not call.future.done():
+        call.future.set_exception(error)

@@ -1,0 +1,350 @@
+"""The engine: owns the core, steps it once per turn of the loop, carries out its effects.
+
+Holds no rule of Raft: it moves events in and effects out, in their order.
+"""
+
+import logging
+from asyncio import AbstractEventLoop, Future, Task, TimerHandle
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import Any, Optional, Protocol, TypeVar, Union
+
+from consensual.raft.core.configuration import Address, Member
+from consensual.raft.core.effects import Effects, Write
+from consensual.raft.core.events import Event, Failed, Persisted, Received, Replied, Woken
+from consensual.raft.core.membership import contacts
+from consensual.raft.core.messages import (
+    Refused,
+    Reply,
+    Request,
+    Route,
+    decode_request,
+    encode,
+)
+from consensual.raft.core.raft import Raft
+from consensual.raft.core.state import Settings, State
+from consensual.raft.driver.applier import Applier
+from consensual.raft.driver.peers import OnReply, Peers
+from consensual.raft.driver.ports import MessageKind, Sender, Storage
+from consensual.raft.errors import ConsensualError, NodeStopped, StorageError, StorageFailed
+
+Result = TypeVar('Result')
+
+
+class Participant(Protocol):
+    """A part of the driver that has its say in every turn."""
+
+    def contribute(self) -> None:
+        """Put in what waits, before the core is stepped."""
+
+    def end(self, error: ConsensualError) -> None:
+        """The engine stops: fail what waits."""
+
+
+class Engine:
+    """One run of a node, from its start to its stop.
+
+    on_change: called after a turn that changed role, term, leader or membership.
+    on_failure: called once, when the engine stops by an error.
+    """
+
+    def __init__(  # noqa: PLR0913 - the node's parts meet here
+        self,
+        address: Address,
+        *,
+        settings: Settings,
+        random: Random,
+        loop: AbstractEventLoop,
+        sender: Sender,
+        storage: Storage,
+        applier: Applier,
+        logger: logging.Logger,
+        on_change: Callable[[], None],
+        on_failure: Callable[[ConsensualError], None],
+    ) -> None:
+        self.loop = loop
+        self.settings = settings
+        self.participants: Sequence[Participant] = ()
+        self._address = address
+        self._random = random
+        self._storage = storage
+        self._applier = applier
+        self._logger = logger
+        self._on_change = on_change
+        self._on_failure = on_failure
+        self._peers = Peers(sender, settings.election_timeout, loop, logger)
+        self._raft: Optional[Raft] = None
+        self._inbox: list[Event] = []
+        self._calls: dict[int, Callable[[Reply], None]] = {}
+        self._last_call = 0
+        self._until_durable: list[Future[None]] = []
+        self._is_scheduled = False
+        self._deadline: Optional[float] = None
+        self._timer: Optional[TimerHandle] = None
+        self._is_excused = False
+        self._writing: Optional[Task[None]] = None
+        self._shown: object = None
+        self._stopped_by: Optional[ConsensualError] = None
+
+    def __repr__(self) -> str:
+        return f'Engine({self._raft!r})'
+
+    # the life of an engine
+
+    async def start(self) -> None:
+        """Recover from the storage and begin."""
+        stored = await _result(self._storage.load())
+        now = self.loop.time()
+        self._raft = Raft(
+            self._address,
+            settings=self.settings,
+            random=self._random,
+            stored=stored,
+            commit_index=self._applier.applied_index,
+            now=now,
+        )
+        self._applier.start(self.loop)
+        self.schedule()
+
+    async def stop(self, error: Optional[ConsensualError] = None) -> None:
+        """End everything that goes on; whatever waits gets the error."""
+        self._end(error or NodeStopped('the node was stopped'))
+        await self._peers.stop()
+        if self._writing is not None:
+            await self._writing
+        await self._applier.stop()
+        await _result(self._storage.close())
+
+    @property
+    def state(self) -> State:
+        """What the core knows; to be read only."""
+        if self._raft is None:
+            raise NodeStopped('the node has not recovered from its storage yet')
+        return self._raft.state
+
+    def fail(self, error: ConsensualError) -> None:
+        """Stop loudly: go on with nothing rather than with something wrong."""
+        if self._stopped_by is None:
+            self._logger.critical(
+                '%s stops: %s: %s', self._address.id, type(error).__name__, error, exc_info=error
+            )
+            self._end(error)
+            self._on_failure(error)
+
+    def _end(self, error: ConsensualError) -> None:
+        if self._stopped_by is not None:
+            return
+        self._stopped_by = error
+        if self._timer is not None:
+            self._timer.cancel()
+        calls, self._calls = self._calls, {}
+        for on_reply in calls.values():
+            on_reply(Refused(NodeStopped.__name__, str(error)))
+        for future in self._until_durable:
+            _fail(future, error)
+        for participant in self.participants:
+            participant.end(error)
+
+    # what goes in
+
+    def schedule(self) -> None:
+        """Have a turn soon."""
+        if not self._is_scheduled and self._stopped_by is None:
+            self._is_scheduled = True
+            self.loop.call_soon(self._turn)
+
+    def post(self, event: Event) -> None:
+        """Have the event stepped in the next turn."""
+        self._inbox.append(event)
+        self.schedule()
+
+    def step_now(self, event: Event) -> None:
+        """Step the event before anything else; raises what the core refuses it with."""
+        if self._stopped_by is not None:
+            raise self._stopped_by
+        if self._raft is not None:
+            self._raft.step(event, self.loop.time())
+        self.schedule()
+
+    async def receive(self, kind: MessageKind, message: Any) -> Any:
+        """Take a peer's request; return the reply, which may have to wait for the disk."""
+        request = decode_request(kind, message)
+        if isinstance(request, Refused):
+            return encode(request)
+        if self._stopped_by is not None:
+            raise self._stopped_by
+        future: Future[Reply] = self.loop.create_future()
+
+        def answer(reply: Reply) -> None:
+            if not future.done():
+                future.set_result(reply)
+
+        self.post(Received(self._number(answer), request))
+        return encode(await future)
+
+    def ask(self, member: Member, make_request: Callable[[Route], Request], on: OnReply) -> None:
+        """Ask a member, this one included, something that is not the core's own business."""
+        request = make_request(self.state.route_to(member))
+        if member == self.state.me:
+            self.post(Received(self._number(lambda reply: on(request, reply)), request))
+        else:
+            self._call_peer(request, on)
+
+    def find_leader(self) -> Optional[Member]:
+        """Return whom this node takes for the leader, if it can be addressed."""
+        state = self.state
+        leader = state.leader
+        if leader is None:
+            return None
+        return state.me if leader == state.id else state.configuration.find(leader)
+
+    def _number(self, on_reply: Callable[[Reply], None]) -> int:
+        self._last_call += 1
+        self._calls[self._last_call] = on_reply
+        return self._last_call
+
+    async def until_durable(self) -> None:
+        """Wait until everything that stands now is durable."""
+        if not self.state.durability.is_settled:
+            future: Future[None] = self.loop.create_future()
+            self._until_durable.append(future)
+            await future
+
+    # one turn
+
+    def _turn(self) -> None:
+        self._is_scheduled = False
+        if self._raft is None or self._stopped_by is not None:
+            return
+        try:
+            for participant in self.participants:
+                participant.contribute()
+            now = self.loop.time()
+            events, self._inbox = self._inbox, []
+            for event in events:
+                self._raft.step(event, now)
+            self._carry_out(self._raft, now)
+        except ConsensualError as error:
+            return self.fail(error)
+        self._applier.run()
+        self._show_changes()
+
+    def _carry_out(self, raft: Raft, now: float) -> None:
+        """Carry out the effects, again as long as writes are durable at once."""
+        while True:
+            effects = raft.take_effects(now)
+            self._send(effects)
+            if effects.reset:
+                self._applier.reset()
+            if effects.committed:
+                self._applier.feed(effects.first_committed, effects.committed)
+            if effects.write is None or not self._is_written_at_once(effects.write):
+                break
+            raft.step(Persisted(effects.write.number), now)
+        self._set_timer(effects.deadline)
+        if self._until_durable and raft.state.durability.is_settled:
+            for future in self._until_durable:
+                if not future.done():
+                    future.set_result(None)
+            self._until_durable.clear()
+
+    def _send(self, effects: Effects) -> None:
+        for notice in effects.notices:
+            self._logger.log(notice.level, '%s', notice.text)
+        for request in effects.requests:
+            self._call_peer(request, self._take_reply)
+        for call, reply in effects.answers:
+            on_reply = self._calls.pop(call, None)
+            if on_reply is not None:
+                on_reply(reply)
+
+    def _call_peer(self, request: Request, on_reply: OnReply) -> None:
+        if not self._peers.knows(request.route.receiver):
+            self._peers.follow(contacts(self.state))
+        self._peers.call(request, on_reply)
+
+    def _take_reply(self, request: Request, reply: Optional[Reply]) -> None:
+        self.post(Failed(request) if reply is None else Replied(request, reply))
+
+    def _show_changes(self) -> None:
+        state = self.state
+        shown = (state.role.name, state.current_term, state.leader, state.configured, state.me)
+        if shown != self._shown:
+            self._shown = shown
+            self._peers.follow(contacts(state))
+            self._on_change()
+            self.schedule()
+
+    # the disk
+
+    def _is_written_at_once(self, write: Write) -> bool:
+        """Write; what takes its time is reported in a later turn."""
+        try:
+            writing = self._storage.write(write)
+        except Exception as error:
+            raise _storage_error(error) from error
+        if writing is None:
+            return True
+        self._writing = self.loop.create_task(self._await_write(write.number, writing))
+        return False
+
+    async def _await_write(self, number: int, writing: Awaitable[None]) -> None:
+        try:
+            await writing
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing goes on after it
+            failure = _storage_error(error)
+            failure.__cause__ = error
+            self.fail(failure)
+        else:
+            self.post(Persisted(number))
+        finally:
+            self._writing = None
+
+    # the clock
+
+    def _set_timer(self, deadline: Optional[float]) -> None:
+        """One timer; where it is early, it is set again when it rings."""
+        if deadline == self._deadline and self._timer is not None:
+            return
+        self._deadline, self._is_excused = deadline, False
+        if deadline is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        elif self._timer is None or self._timer.when() > deadline:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        """Wake the core; after a stall, only once what has arrived meanwhile was handled."""
+        self._timer = None
+        deadline, now = self._deadline, self.loop.time()
+        if deadline is None or self._stopped_by is not None:
+            return
+        if now < deadline:
+            self._timer = self.loop.call_at(deadline, self._ring)
+        elif now - deadline > self.settings.heartbeat and not self._is_excused:
+            self._is_excused = True
+            self._timer = self.loop.call_at(now + self.settings.heartbeat, self._ring)
+        else:
+            self._deadline = None
+            self.post(Woken())
+
+
+async def _result(value: Union[Result, Awaitable[Result]]) -> Result:
+    """Await what may be awaitable."""
+    if isinstance(value, Awaitable):
+        return await value
+    return value
+
+
+def _storage_error(error: Exception) -> StorageError:
+    if isinstance(error, StorageError):
+        return error
+    return StorageFailed(f'a write failed: {error!r}; nothing is acknowledged after it')
+
+
+def _fail(future: 'Future[Any]', error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,133 @@
+"""What the driver asks of the world: a transport, a storage, the user's functions.
+
+Interfaces only. Adapters implement these and know nothing else of the driver.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Optional, Protocol, Union, runtime_checkable
+
+from msgspec import Struct
+from yarl import URL
+
+from consensual.raft.core.effects import Stored, Write
+from consensual.raft.core.messages import MessageKind
+
+Processor = Callable[..., Any]
+"""A function of a command's parameters, sync or async; its result is the command's.
+
+With a keyword-only parameter `context` it is given a `Context`, too.
+"""
+
+
+class Context(Struct, frozen=True):
+    """Where in the log a command stands.
+
+    index, term: of its entry.
+    time: seconds of the cluster's own clock, which never goes back; the same on every node.
+    """
+
+    index: int
+    term: int
+    time: float
+
+
+class Sender(ABC):
+    """Carries a node's messages to other nodes.
+
+    urls: whom the node may send to; the node assigns it whenever that changes.
+    """
+
+    urls: Collection[URL]
+
+    @abstractmethod
+    async def send(self, *, kind: MessageKind, message: Any, url: URL) -> Any:
+        """Deliver a message, a dict of JSON types, and return the reply, another one.
+
+        Messages may be lost, delayed, duplicated and reordered: the node copes.
+        It cancels a call that takes longer than its election timeout.
+        Raises `ReceiverUnavailable` when there is no reply.
+        """
+
+
+class Receiver(ABC):
+    """Takes messages for a node and hands them to `Node.receive`."""
+
+    @property
+    @abstractmethod
+    def is_running(self) -> bool:
+        """True between `start` and `stop`."""
+
+    @abstractmethod
+    def start(self) -> Optional[Awaitable[None]]:
+        """Begin to take messages; may return an awaitable.
+
+        Raises `RuntimeError` when running already, `OSError` when the address is taken.
+        """
+
+    @abstractmethod
+    def stop(self) -> Optional[Awaitable[None]]:
+        """Take no more messages; may return an awaitable. Stopped already, do nothing."""
+
+
+class Storage(Protocol):
+    """Keeps what a node must not forget.
+
+    Each method may do its work at once and return the result, or return an
+    awaitable of it. The node makes one call at a time.
+    """
+
+    def load(self) -> Union[Optional[Stored], Awaitable[Optional[Stored]]]:
+        """Take possession and return what was written, None when nothing was.
+
+        Raises `StorageLocked` when another node has it.
+        """
+
+    def write(self, write: Write) -> Optional[Awaitable[None]]:
+        """Make the write durable, whole and after all earlier ones, or raise.
+
+        It is durable when this returns None, or when what it returns is done.
+        """
+
+    def close(self) -> Optional[Awaitable[None]]:
+        """Give up possession; what was written stays."""
+
+
+@runtime_checkable
+class StateMachine(Protocol):
+    """Replicated state as an object, which a node can also empty.
+
+    Its `queries`, where it has that attribute, are read-only functions by name.
+    """
+
+    @property
+    def processors(self) -> Mapping[str, Processor]:
+        """The actions by name."""
+
+    def reset(self) -> None:
+        """Return to the state before any command."""
+
+
+class Endpoint(Protocol):
+    """What a Receiver needs of a node."""
+
+    @property
+    def url(self) -> URL:
+        """The node's address."""
+
+    async def receive(self, *, kind: MessageKind, message: Any) -> Any:
+        """Take a message and return the reply."""
+
+
+__all__ = [
+    'Context',
+    'Endpoint',
+    'MessageKind',
+    'Processor',
+    'Receiver',
+    'Sender',
+    'StateMachine',
+    'Storage',
+    'Stored',
+    'Write',
+]

@@ -1,0 +1,507 @@
+"""The node: the library's front door, where the driver and the adapters meet.
+
+Every public call is here; what it takes to do it is in `driver`, the rules are
+in `core`.
+"""
+
+import logging
+from asyncio import AbstractEventLoop, Future, Task, get_running_loop
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from random import Random
+from types import MappingProxyType
+from typing import Any, Literal, Optional, Self
+
+from yarl import URL
+
+from consensual.raft.core.events import LeaveRequested, ResetRequested, SoloRequested
+from consensual.raft.core.messages import MessageKind
+from consensual.raft.core.state import Settings
+from consensual.raft.driver import parameters as codec
+from consensual.raft.driver.addresses import address_of
+from consensual.raft.driver.applier import Applier, Listener, refuse_inside_processor
+from consensual.raft.driver.changes import Changes
+from consensual.raft.driver.clerk import Clerk
+from consensual.raft.driver.engine import Engine
+from consensual.raft.driver.ports import Processor, Sender, StateMachine, Storage
+from consensual.raft.driver.reader import Reader
+from consensual.raft.driver.status import NodeStatus, Watchers, describe
+from consensual.raft.errors import (
+    ConsensualError,
+    InvalidParameters,
+    NodeStopped,
+    UnknownAction,
+    UnknownQuery,
+    WrongLoop,
+)
+
+Consistency = Literal['linearizable', 'local']
+
+
+class _Run:
+    """The parts of a node that live from a start to the next stop."""
+
+    def __init__(self, engine: Engine, clerk: Clerk, reader: Reader, changes: Changes) -> None:
+        self.engine = engine
+        self.clerk = clerk
+        self.reader = reader
+        self.changes = changes
+
+
+class Node:
+    """One replica: a member of a cluster, or a node waiting to become one.
+
+    Make it with `from_url`. Calls that "return None or error text" return None
+    only when the thing is done, committed, and applied on this node.
+    """
+
+    def __init__(  # noqa: PLR0913 - see from_url
+        self,
+        url: URL,
+        *,
+        sender: Sender,
+        processors: Mapping[str, Processor],
+        state_machine: Optional[StateMachine],
+        storage: Storage,
+        settings: Settings,
+        logger: logging.Logger,
+        loop: Optional[AbstractEventLoop],
+        random: Random,
+    ) -> None:
+        self._url = url
+        self._address = address_of(url)
+        self._sender = sender
+        self._processors = MappingProxyType(dict(processors))
+        self._state_machine = state_machine
+        self._storage = storage
+        self._settings = settings
+        self._logger = logger
+        self._loop = loop
+        self._random = random
+        self._applier = Applier(processors, state_machine, logger, self._fail)
+        self._watchers = Watchers()
+        self._run: Optional[_Run] = None
+        self._starting: Optional[Future[None]] = None
+        self._stopping: Optional[Task[None]] = None
+        self._stopped_by: Optional[ConsensualError] = None
+
+    @classmethod
+    def from_url(  # noqa: PLR0913 - each has a default that does
+        cls,
+        url: URL,
+        *,
+        sender: Sender,
+        processors: Optional[Mapping[str, Processor]] = None,
+        state_machine: Optional[StateMachine] = None,
+        storage: Optional[Storage] = None,
+        heartbeat: float = 0.1,
+        election_timeout: Optional[float] = None,
+        logger: Optional[logging.Logger] = None,
+        loop: Optional[AbstractEventLoop] = None,
+        random: Optional[Random] = None,
+    ) -> 'Node':
+        """Make a node. Does no I/O and needs no event loop.
+
+        url: where other nodes find it, and its name: nothing is looked up.
+        sender: carries its messages to the others.
+        processors: the actions by name, functions of a command's parameters,
+            sync or async; those of `state_machine` are added to them.
+        storage: keeps its data; without one, they are lost with the process.
+        heartbeat: seconds between a leader's messages.
+        election_timeout: seconds, T; a leader that is silent for T to 2 T is
+            replaced. 5 heartbeats unless given.
+        loop: the event loop that it will live on; else the one of its first use.
+        random: for reproducible runs. Give each node, and each restart of one,
+            a seed of its own: an incarnation is drawn from it.
+
+        Raises `InvalidAddress` and `InvalidParameters`.
+        """
+        from consensual.storage import MemoryStorage  # noqa: PLC0415 - storages import this package
+
+        timeout = 5 * heartbeat if election_timeout is None else election_timeout
+        if not 0 < heartbeat < float('inf'):
+            raise InvalidParameters(f'heartbeat is a positive number of seconds, not {heartbeat}')
+        if not 2 * heartbeat <= timeout < float('inf'):
+            raise InvalidParameters(
+                f'election_timeout is at least two heartbeats ({2 * heartbeat:g} s), not {timeout}'
+            )
+        actions = dict(processors or {})
+        for name, processor in (state_machine.processors if state_machine else {}).items():
+            if name in actions:
+                raise InvalidParameters(
+                    f'{name!r} is among the processors and the state machine has it, too'
+                )
+            actions[name] = processor
+        for name, processor in actions.items():
+            if not isinstance(name, str) or not callable(processor):
+                raise InvalidParameters(
+                    f'processors are functions by name, not {processor!r} by {name!r}'
+                )
+        return cls(
+            url,
+            sender=sender,
+            processors=actions,
+            state_machine=state_machine,
+            storage=storage or MemoryStorage(),
+            settings=Settings(heartbeat, timeout),
+            logger=logger or logging.getLogger('consensual'),
+            loop=loop,
+            random=random or Random(),  # noqa: S311 - no secret is drawn from it
+        )
+
+    def __repr__(self) -> str:
+        status = self.status
+        return (
+            f'<Node {status.id}: {status.role} in term {status.term}, '
+            f'applied {status.applied_index} of {status.last_index}>'
+        )
+
+    # what it is
+
+    @property
+    def url(self) -> URL:
+        """Where other nodes find it."""
+        return self._url
+
+    @property
+    def processors(self) -> Mapping[str, Processor]:
+        """The actions by name, those of the state machine included."""
+        return self._processors
+
+    @property
+    def sender(self) -> Sender:
+        """What carries its messages."""
+        return self._sender
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where it tells what happens to it."""
+        return self._logger
+
+    @property
+    def loop(self) -> Optional[AbstractEventLoop]:
+        """The event loop that it lives on; None before its first use."""
+        return self._loop
+
+    @property
+    def status(self) -> NodeStatus:
+        """What it is at this moment."""
+        state = self._run.engine.state if self._run is not None and self._is_recovered else None
+        return describe(self._url, self._address.id, state, self._applier.applied_index)
+
+    async def watch(self) -> AsyncIterator[NodeStatus]:
+        """Yield the status, and again after each change of role, term, leader or membership.
+
+        Ends when the node is stopped. A watcher that lags far behind misses the
+        oldest changes.
+        """
+        await self._running()
+        async for status in self._watchers.watch(self.status):
+            yield status
+
+    # its life
+
+    async def start(self) -> None:
+        """Recover from the storage and begin to take part; running already, do nothing.
+
+        The first other call does it, too, on a node that was never stopped.
+        Raises what the storage raises, and `WrongLoop`.
+        """
+        if self._stopping is not None:
+            await self._stopping
+        self._stopped_by = None
+        await self._running()
+
+    async def stop(self) -> None:
+        """Stop taking part; a leader hands over first. Membership is unchanged.
+
+        What waits fails; the processor that runs is let end. Stopped or never
+        started, do nothing.
+        """
+        refuse_inside_processor('stop')
+        if self._stopping is None and self._run is not None:
+            if self._loop is not None and self._loop.is_closed():
+                self._forget_run()
+                return
+            self._stopping = get_running_loop().create_task(self._stop(self._run))
+        if self._stopping is not None:
+            await self._stopping
+        elif self._stopped_by is None:
+            self._stopped_by = NodeStopped(f'{self._address.id} was stopped: start() it first')
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _stop(self, run: _Run) -> None:
+        state = run.engine.state
+        if state.leader == state.id and len(state.configuration.voters) > 1:
+            try:
+                await run.changes.transfer('', 2 * self._settings.election_timeout)
+            except ConsensualError as error:
+                self._logger.warning('%s stops without a successor: %s', self._address.id, error)
+        stopped = NodeStopped(f'{self._address.id} was stopped: start() it first')
+        self._stopped_by = self._stopped_by or stopped
+        await run.engine.stop(stopped)
+        self._forget_run()
+
+    def _forget_run(self) -> None:
+        self._run, self._stopping, self._starting, self._loop = None, None, None, None
+        self._watchers.end()
+
+    def _fail(self, error: ConsensualError) -> None:
+        """Stop by an error: the engine has ended, its remains are cleared away."""
+        self._stopped_by = error
+        run = self._run
+        if run is not None:
+            run.engine.fail(error)
+            if self._stopping is None:
+                self._stopping = run.engine.loop.create_task(self._clear_away(run))
+
+    async def _clear_away(self, run: _Run) -> None:
+        await run.engine.stop()
+        self._forget_run()
+
+    @property
+    def _is_recovered(self) -> bool:
+        return self._starting is not None and self._starting.done()
+
+    async def _running(self) -> _Run:
+        """Return the run that goes on; begin one on a node that was never stopped."""
+        run = self._run
+        if run is not None and self._is_recovered and self._stopped_by is None:
+            if run.engine.loop is not get_running_loop():
+                raise self._wrong_loop()
+            return run
+        if self._stopped_by is not None:
+            raise self._stopped_by
+        loop = get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            raise self._wrong_loop()
+        if self._starting is None:
+            self._loop = loop
+            self._starting = loop.create_task(self._begin(loop))
+        starting = self._starting
+        await starting
+        return await self._running()
+
+    def _wrong_loop(self) -> WrongLoop:
+        return WrongLoop(
+            f'{self._address.id} lives on another event loop: make it inside the loop that '
+            'uses it, or stop() it there before using it here'
+        )
+
+    async def _begin(self, loop: AbstractEventLoop) -> None:
+        engine = Engine(
+            self._address,
+            settings=self._settings,
+            random=self._random,
+            loop=loop,
+            sender=self._sender,
+            storage=self._storage,
+            applier=self._applier,
+            logger=self._logger,
+            on_change=self._show_change,
+            on_failure=self._fail,
+        )
+        opener = f'{self._address.id} {self._random.getrandbits(64):016x}'
+        clerk, reader = Clerk(engine, opener), Reader(engine, self._applier)
+        changes = Changes(engine, self._applier, self._random)
+        engine.participants = clerk, reader, changes
+        self._applier.listener = Listener(
+            clerk.command_applied, clerk.session_opened, changes.configuration_applied
+        )
+        try:
+            await engine.start()
+        except BaseException:
+            self._starting = None
+            raise
+        self._run = _Run(engine, clerk, reader, changes)
+
+    def _show_change(self) -> None:
+        if self._run is not None:
+            self._run.changes.node_changed()
+            self._watchers.tell(self.status)
+
+    async def receive(self, *, kind: MessageKind, message: Any) -> Any:
+        """Take a peer's message and return the reply: what a Receiver calls.
+
+        Raises `InvalidMessage` for what does not validate (nothing changed), and
+        `NodeStopped`.
+        """
+        run = await self._running()
+        return await run.engine.receive(kind, message)
+
+    # commands and reads
+
+    async def enqueue(
+        self, action: str, parameters: Any = None, *, timeout: float = 5.0
+    ) -> Optional[str]:
+        """Have a command applied, once, on every node; return None or error text.
+
+        None only when it is committed and applied on this node. See `execute`.
+        """
+        return await _as_text(self.execute(action, parameters, timeout=timeout))
+
+    async def execute(self, action: str, parameters: Any = None, *, timeout: float = 5.0) -> Any:
+        """Have a command applied, once, on every node; return what this node's processor did.
+
+        action: the name of a processor.
+        parameters: anything that JSON can carry, up to 1 MiB.
+        timeout: seconds to try, across changes of leaders.
+
+        Raises `UnknownAction`, `InvalidParameters`; `ProcessorFailed` when the
+        processor raised; `NoLeader` and `NotMember` when nothing was done;
+        `OutcomeUnknown` when it may or may not be applied.
+        """
+        run = await self._running()
+        refuse_inside_processor('execute')
+        if action not in self._processors:
+            raise UnknownAction(
+                f'{action!r} is no processor of {self._address.id}; '
+                f'there are {sorted(self._processors)}'
+            )
+        return await run.clerk.execute(action, codec.encode(action, parameters), _checked(timeout))
+
+    async def ensure_linearizable(self, *, timeout: float = 5.0) -> None:
+        """Wait until this node's state reflects every command completed before the call.
+
+        Raises `NoLeader`, `LeadershipLost`, `NotMember`.
+        """
+        run = await self._running()
+        refuse_inside_processor('ensure_linearizable')
+        await run.reader.ensure_linearizable(_checked(timeout))
+
+    async def query(
+        self,
+        name: str,
+        parameters: Any = None,
+        *,
+        consistency: Consistency = 'linearizable',
+        timeout: float = 5.0,
+    ) -> Any:
+        """Return the result of a query of the state machine, run on this node only.
+
+        consistency: 'linearizable' waits like `ensure_linearizable`; 'local'
+            answers at once, from a state that may be old.
+
+        Raises `UnknownQuery`, and what `ensure_linearizable` raises; what the
+        query raises passes through.
+        """
+        queries: Mapping[str, Processor] = getattr(self._state_machine, 'queries', {})
+        if name not in queries:
+            raise UnknownQuery(
+                f'{name!r} is no query of {self._address.id}; there are {sorted(queries)}'
+            )
+        if consistency == 'linearizable':
+            await self.ensure_linearizable(timeout=timeout)
+        elif consistency != 'local':
+            raise InvalidParameters(
+                f"consistency is 'linearizable' or 'local', not {consistency!r}"
+            )
+        else:
+            await self._running()
+        result = queries[name](parameters)
+        return await result if hasattr(result, '__await__') else result
+
+    # membership
+
+    async def solo(self) -> Optional[str]:
+        """Leave whatever cluster this is and lead a new one, alone; return None or error text.
+
+        Nobody is asked: the old cluster goes on without this node, or, if it
+        lost its majority, stays lost. History and state are kept.
+        """
+        return await _as_text(self._solo())
+
+    async def _solo(self) -> None:
+        run = await self._running()
+        refuse_inside_processor('solo')
+        run.engine.step_now(SoloRequested())
+        await self._until_applied(run, run.engine.state.log.last_index)
+
+    async def attach_nodes(self, urls: Collection[URL], *, timeout: float = 30.0) -> Optional[str]:
+        """Make voters of new or reset nodes; return None or error text.
+
+        None when all of them have caught up and vote in a stable cluster, as
+        this node's own log tells. On any member.
+        """
+        return await _as_text(self._change(urls, (), timeout))
+
+    async def detach_nodes(self, urls: Collection[URL], *, timeout: float = 30.0) -> Optional[str]:
+        """Remove members, this one or the leader among them, too; return None or error text."""
+        return await _as_text(self._change((), urls, timeout))
+
+    async def _change(
+        self, attached: Collection[URL], detached: Collection[URL], timeout: float
+    ) -> None:
+        run = await self._running()
+        refuse_inside_processor('a membership change')
+        if not attached and not detached:
+            raise InvalidParameters('name at least one node')
+        attach = {address.id: address for address in map(address_of, attached)}
+        detach = {address.id: address for address in map(address_of, detached)}
+        margin = 2 * self._settings.election_timeout
+        await run.changes.change(list(attach.values()), list(detach), _checked(timeout) + margin)
+
+    async def detach(self) -> Optional[str]:
+        """Leave the cluster; return None or error text.
+
+        The last member ends the cluster and keeps its history. A node that is
+        detached already is reset: log, term, vote, sessions and state machine
+        are erased, and it may be attached to any cluster.
+        """
+        return await _as_text(self._detach())
+
+    async def _detach(self) -> None:
+        run = await self._running()
+        refuse_inside_processor('detach')
+        state = run.engine.state
+        if not state.is_attached:
+            run.engine.step_now(ResetRequested())
+        elif state.configuration.members == (state.me,):
+            run.engine.step_now(LeaveRequested())
+        else:
+            return await self._change((), (self._url,), 30.0)
+        await run.engine.until_durable()
+
+    async def transfer_leadership(self, url: Optional[URL] = None) -> Optional[str]:
+        """Have the leadership handed to a voter, the best one unless named.
+
+        Returns None once this node knows the new leader, or error text. On any
+        member.
+        """
+        return await _as_text(self._transfer(url))
+
+    async def _transfer(self, url: Optional[URL]) -> None:
+        run = await self._running()
+        refuse_inside_processor('transfer_leadership')
+        target = address_of(url).id if url is not None else ''
+        await run.changes.transfer(target, 2 * self._settings.election_timeout)
+
+    async def _until_applied(self, run: _Run, index: int) -> None:
+        future: Future[None] = run.engine.loop.create_future()
+
+        def release() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self._applier.when_applied(index, release)
+        await future
+
+
+async def _as_text(call: Coroutine[Any, Any, Any]) -> Optional[str]:
+    """Return None for what succeeded and the error's text for what failed."""
+    try:
+        await call
+    except ConsensualError as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def _checked(timeout: float) -> float:
+    if not 0 < timeout < float('inf'):
+        raise InvalidParameters(f'timeout is a positive number of seconds, not {timeout!r}')
+    return timeout
