@@ -1,1 +1,20 @@
-"""The command line."""
+"""The command line: `python -m consensual COMMAND`."""
+
+import argparse
+from collections.abc import Sequence
+
+from consensual import __version__
+from consensual.cli import demo
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; return the exit status: 0, 1 when it failed, 2 for bad input."""
+    parser = argparse.ArgumentParser(
+        prog='python -m consensual', description='Raft for asyncio programs.'
+    )
+    parser.add_argument('--version', action='version', version=__version__)
+    commands = parser.add_subparsers(title='commands', required=True, metavar='COMMAND')
+    demo.add_to(commands)
+    options = parser.parse_args(arguments)
+    status: int = options.run(options)
+    return status

@@ -241,7 +241,7 @@ class Node:
             try:
                 await run.changes.transfer('', 2 * self._settings.election_timeout)
             except ConsensualError as error:
-                self._logger.warning('%s stops without a successor: %s', self._address.id, error)
+                self._logger.info('%s stops without a successor: %s', self._address.id, error)
         stopped = NodeStopped(f'{self._address.id} was stopped: start() it first')
         self._stopped_by = self._stopped_by or stopped
         await run.engine.stop(stopped)
@@ -343,7 +343,11 @@ class Node:
 
         None only when it is committed and applied on this node. See `execute`.
         """
-        return await _as_text(self.execute(action, parameters, timeout=timeout))
+        try:
+            await self.execute(action, parameters, timeout=timeout)
+        except ConsensualError as error:
+            return _text(error)
+        return None
 
     async def execute(self, action: str, parameters: Any = None, *, timeout: float = 5.0) -> Any:
         """Have a command applied, once, on every node; return what this node's processor did.
@@ -497,8 +501,12 @@ async def _as_text(call: Coroutine[Any, Any, Any]) -> Optional[str]:
     try:
         await call
     except ConsensualError as error:
-        return str(error) or type(error).__name__
+        return _text(error)
     return None
+
+
+def _text(error: ConsensualError) -> str:
+    return str(error) or type(error).__name__
 
 
 def _checked(timeout: float) -> float:

@@ -6,7 +6,7 @@ from consensual.raft.core import election, terms
 from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import is_member
 from consensual.raft.core.messages import Accepted, Reason, Refused, TimeoutNow, TransferLeadership
-from consensual.raft.core.progress import Progress
+from consensual.raft.core.progress import Flow, Progress
 from consensual.raft.core.roles import Follower, Leader, Transfer
 from consensual.raft.core.state import State
 from consensual.raft.errors import NotMember, TransferFailed
@@ -26,8 +26,8 @@ def take_transfer_request(state: State, call: CallId, request: TransferLeadershi
     target = leader.transfer.target if leader.transfer else request.target
     if not target:
         successor = best_successor(state, leader)
-        if successor is None:
-            return _refuse(state, call, f'{state.id} has no other voter to hand over to')
+        if successor is None or successor.flow is not Flow.REPLICATE:
+            return _refuse(state, call, f'no other voter answers {state.id}')
         target = successor.member.id
     progress = leader.peers.get(target)
     if progress is None or progress.member not in state.configuration.voters:
@@ -43,7 +43,7 @@ def _refuse(state: State, call: CallId, text: str) -> None:
 
 
 def best_successor(state: State, leader: Leader) -> Optional[Progress]:
-    """Return the voter with the longest log among those heard most recently."""
+    """Return the voter with the longest log among those that answer."""
     since = state.now - state.settings.election_timeout
     return max(
         (
@@ -51,7 +51,11 @@ def best_successor(state: State, leader: Leader) -> Optional[Progress]:
             for progress in leader.peers.values()
             if progress.member in state.configuration.voters
         ),
-        key=lambda progress: (progress.heard_at > since, progress.match_index),
+        key=lambda progress: (
+            progress.flow is Flow.REPLICATE,
+            progress.heard_at > since,
+            progress.match_index,
+        ),
         default=None,
     )
 

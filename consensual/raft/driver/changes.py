@@ -91,10 +91,9 @@ class Changes:
                 while not is_done():
                     self._refuse_when_detached()
                     before = before or state.leader
-                    if not is_accepted:
-                        reply = await self._ask_leader(make)
-                        is_accepted = isinstance(reply, Accepted)
-                        _raise_refusal(reply)
+                    reply = await self._ask_leader(make)
+                    is_accepted = is_accepted or isinstance(reply, Accepted)
+                    _raise_refusal(reply)
                     if not is_done():
                         await self._until_change(self._engine.settings.heartbeat)
         except TimeoutError:
@@ -112,10 +111,11 @@ class Changes:
     async def _until_change(self, timeout: Optional[float]) -> None:
         future: Future[None] = self._engine.loop.create_future()
         self._until.append(future)
-        await wait([future], timeout=timeout)
-        if future.done():
-            future.result()
-        else:
+        try:
+            await wait([future], timeout=timeout)
+            if future.done():
+                future.result()
+        finally:
             future.cancel()
 
     async def _ask_leader(self, make: Callable[[Route], Request]) -> Optional[Reply]:

@@ -12,6 +12,7 @@ from consensual.raft.core.configuration import Member
 from consensual.raft.core.log import Command, OpenSession
 from consensual.raft.core.messages import Accepted, Propose, Reply, Request, Route
 from consensual.raft.driver.applier import Outcome
+from consensual.raft.driver.deadlines import Deadlines
 from consensual.raft.driver.engine import Engine
 from consensual.raft.errors import ConsensualError, NoLeader, NotMember, OutcomeUnknown
 
@@ -25,15 +26,25 @@ BATCH_LIMIT = 1 << 18
 class _Call:
     """One command and the caller who waits for it."""
 
-    __slots__ = 'action', 'command', 'future', 'is_proposed', 'size', 'text', 'timer'
+    __slots__ = (
+        'action',
+        'command',
+        'deadline',
+        'future',
+        'is_proposed',
+        'size',
+        'text',
+        'timeout',
+    )
 
-    def __init__(self, action: str, text: str, future: 'Future[Any]') -> None:
+    def __init__(self, action: str, text: str, future: 'Future[Any]', timeout: float) -> None:
         self.action, self.text = action, text
         self.size = len(action) + len(text)
         self.future = future
+        self.timeout = timeout
+        self.deadline = future.get_loop().time() + timeout
         self.command: Optional[Command] = None
         self.is_proposed = False
-        self.timer: Optional[TimerHandle] = None
 
 
 class Clerk:
@@ -57,15 +68,15 @@ class Clerk:
         self._is_session_asked = False
         self._is_handing_in = False
         self._retry: Optional[TimerHandle] = None
+        self._deadlines: Deadlines[_Call] = Deadlines(engine.loop, self._expire)
 
     def __repr__(self) -> str:
         return f'Clerk({len(self._pending)} on their way, {len(self._backlog)} waiting)'
 
     async def execute(self, action: str, text: str, timeout: float) -> Any:
         """Return the result of the command, applied here; raise what became of it."""
-        loop = self._engine.loop
-        call = _Call(action, text, loop.create_future())
-        call.timer = loop.call_later(timeout, self._expire, call, timeout)
+        call = _Call(action, text, self._engine.loop.create_future(), timeout)
+        self._deadlines.add(call, timeout)
         self._backlog.append(call)
         self._engine.schedule()
         try:
@@ -226,8 +237,6 @@ class Clerk:
     # the ends of calls
 
     def _finish(self, call: _Call) -> None:
-        if call.timer is not None:
-            call.timer.cancel()
         if call.command is not None and self._pending.pop(call.command.sequence, None) is call:
             self._pending_size -= call.size
 
@@ -236,16 +245,16 @@ class Clerk:
         self._finish(call)
         self._engine.schedule()
 
-    def _expire(self, call: _Call, timeout: float) -> None:
+    def _expire(self, call: _Call) -> None:
         self._drop(call)
         if call.is_proposed:
             error: ConsensualError = OutcomeUnknown(
-                f'{call.action!r} was not seen applied within {timeout:g} s; it may be applied '
-                'later or never: read the state before doing it again'
+                f'{call.action!r} was not seen applied within {call.timeout:g} s; it may be '
+                'applied later or never: read the state before doing it again'
             )
         else:
             error = NoLeader(
-                f'{call.action!r} was not done: no leader was found within {timeout:g} s'
+                f'{call.action!r} was not done: no leader was found within {call.timeout:g} s'
             )
         _fail(call, error)
 
@@ -261,6 +270,7 @@ class Clerk:
     def end(self, error: ConsensualError) -> None:
         """The node stops: nobody here will learn what becomes of the commands."""
         self._fail_all(error)
+        self._deadlines.clear()
 
 
 def _unknown(call: _Call, error: ConsensualError) -> OutcomeUnknown:

@@ -213,12 +213,13 @@ class Engine:
     # one turn
 
     def _turn(self) -> None:
-        self._is_scheduled = False
         if self._raft is None or self._stopped_by is not None:
+            self._is_scheduled = False
             return
         try:
             for participant in self.participants:
                 participant.contribute()
+            self._is_scheduled = False
             now = self.loop.time()
             events, self._inbox = self._inbox, []
             for event in events:

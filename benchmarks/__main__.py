@@ -1,0 +1,11 @@
+"""`python -m benchmarks NAME`."""
+
+import sys
+
+from benchmarks import memory
+
+BENCHMARKS = {'memory': memory.main}
+
+if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
+    sys.exit(f'usage: python -m benchmarks {{{",".join(BENCHMARKS)}}} [options]')
+sys.exit(BENCHMARKS[sys.argv[1]](sys.argv[2:]))

@@ -1,0 +1,52 @@
+"""The work that is measured, the same for every library: see `run`.
+
+Imports nothing of any library, so that each interpreter can use it.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+
+clock = time.perf_counter
+MODES = 'sequential', 'closed64', 'burst'
+
+
+async def run(mode: str, number: int, submit: Callable[[int], Awaitable[None]]) -> dict:
+    """Submit `number` commands; each counts until it is applied where it was submitted.
+
+    sequential: one caller, one command after another.
+    closed64: 64 such callers at once.
+    burst: all commands at once.
+    """
+    latencies: list[float] = []
+
+    async def one(index: int) -> None:
+        begin = clock()
+        await submit(index)
+        latencies.append(clock() - begin)
+
+    async def caller(first: int, step: int) -> None:
+        for index in range(first, number, step):
+            await one(index)
+
+    begin = clock()
+    if mode == 'burst':
+        await asyncio.gather(*map(one, range(number)))
+    else:
+        callers = 1 if mode == 'sequential' else 64
+        await asyncio.gather(*(caller(first, callers) for first in range(callers)))
+    elapsed = clock() - begin
+    latencies.sort()
+    return {
+        'mode': mode,
+        'number': number,
+        'per_second': number / elapsed,
+        'p50_us': 1e6 * latencies[number // 2],
+        'p99_us': 1e6 * latencies[number * 99 // 100],
+    }
+
+
+def report(figures: dict) -> None:
+    """Print the figures for the process that started this one."""
+    print(json.dumps(figures), flush=True)

@@ -1,0 +1,89 @@
+"""`python -m benchmarks memory`: three nodes in one process, beside consensual 0.2.3."""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).parent
+NUMBERS = 1_000, 20_000, 100_000
+PEER = 'consensual==0.2.3', 'yarl<2'
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, and print a table; return the exit status."""
+    parser = argparse.ArgumentParser(prog='python -m benchmarks memory', description=__doc__)
+    parser.add_argument('--runs', type=int, default=3, help='of each measurement; default 3')
+    parser.add_argument('--numbers', type=int, nargs='+', default=NUMBERS, metavar='N')
+    parser.add_argument(
+        '--modes', nargs='+', default=['sequential', 'closed64', 'burst'], metavar='MODE'
+    )
+    parser.add_argument('--alone', action='store_true', help='without consensual 0.2.3')
+    options = parser.parse_args(arguments)
+    print(f'Python {platform.python_version()}, {platform.machine()}; medians of {options.runs}')
+    print(f'{"mode":12}{"commands":>9}{"per second":>12}{"p50 us":>9}{"p99 us":>10}', end='')
+    print(f'{"0.2.3":>10}{"ratio":>8}', flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        peer = None if options.alone else install_peer(Path(directory))
+        for mode in options.modes:
+            for number in options.numbers:
+                ours, theirs = [], []
+                for _ in range(options.runs):
+                    ours.append(measure(sys.executable, 'worker_consensual.py', mode, number))
+                    if peer is not None:
+                        theirs.append(measure(peer, 'worker_upstream.py', mode, number))
+                print_row(mode, number, ours, theirs)
+    return 0
+
+
+def install_peer(directory: Path) -> str:
+    """Install consensual 0.2.3 into an environment of its own; return its interpreter."""
+    venv.create(directory, with_pip=True)
+    python = str(directory / 'bin' / 'python')
+    subprocess.run([python, '-m', 'pip', '--quiet', 'install', *PEER], check=True)
+    return python
+
+
+def measure(python: str, worker: str, mode: str, number: int) -> dict:
+    """Run one measurement in a process of its own."""
+    environment = {'PYTHONPATH': str(HERE.parent)} if worker == 'worker_consensual.py' else {}
+    done = subprocess.run(
+        [python, str(HERE / worker), mode, str(number)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env=environment,
+        cwd=HERE,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    return json.loads(lines[-1]) if lines else {'error': done.stderr[-200:]}
+
+
+def print_row(mode: str, number: int, ours: list[dict], theirs: list[dict]) -> None:
+    """Print medians, and the median of the ratios run by run."""
+    if any('error' in figures or not figures['applied_everywhere'] for figures in ours):
+        raise SystemExit(f'{mode} {number}: {ours}')
+
+    def median(name: str, runs: list[dict]) -> float:
+        return statistics.median(figures[name] for figures in runs)
+
+    row = f'{mode:12}{number:9,}{median("per_second", ours):12,.0f}'
+    row += f'{median("p50_us", ours):9,.0f}{median("p99_us", ours):10,.0f}'
+    pairs = [
+        (mine['per_second'], other['per_second'])
+        for mine, other in zip(ours, theirs, strict=False)
+        if 'error' not in other
+    ]
+    if pairs:
+        ratio = statistics.median(mine / other for mine, other in pairs)
+        row += f'{statistics.median(other for _, other in pairs):10,.0f}{ratio:7.1f}x'
+        row += f' ({len(pairs)} of {len(theirs)} runs finished)' if len(pairs) < len(theirs) else ''
+    elif theirs:
+        row += f'{"-":>10}  not finished within 60 s'
+    print(row, flush=True)

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs everything that decides whether a change is right: ./run-tests.sh [--long] [pytest arguments]
+set -euo pipefail
+cd "$(dirname "$0")"
+
+selection=(-m "not long")
+if [[ "${1:-}" == --long ]]; then
+    selection=()
+    shift
+fi
+
+./.ci/environment requirements-tests.txt
+export PATH="$PWD/.venv/bin:$PATH"
+
+echo "== lint";             ruff check . && ruff format --check .
+echo "== types";            mypy
+echo "== import contracts"; lint-imports
+echo "== tests";            python -m pytest "${selection[@]}" "$@"

@@ -1,0 +1,69 @@
+"""The demo, as somebody who types the command sees it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from consensual.cli.demo import DEFAULT_INPUT
+
+
+def demo(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'consensual', 'demo', *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_demo_replicates_a_file_through_every_disturbance(tmp_path: Path) -> None:
+    """All replicas end with the acknowledged lines; what happened is told."""
+    text = tmp_path / 'text'
+    text.write_text('\n'.join(f'line {number}: ünïcödé' for number in range(300)))
+    done = demo('--input', text, '--nodes', 3)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '300 lines acknowledged, 0 not' in done.stdout
+    for event in ('cutting off', 'healing', 'attaching', 'detaching', 'handed the leadership'):
+        assert event in done.stdout
+    assert done.stdout.rstrip().endswith('once, in one order')
+
+
+def test_default_text_has_at_least_5000_lines() -> None:
+    """The demo has something to do without being given anything."""
+    assert len(DEFAULT_INPUT.read_text(encoding='utf-8').splitlines()) >= 5000
+
+
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [(None, 'no such file'), (b'\xff\xfe\x00', 'not UTF-8'), (b'', 'nothing to replicate')],
+)
+def test_bad_input_is_one_line_and_status_2(
+    content: bytes | None, said: str, tmp_path: Path
+) -> None:
+    """A missing file, one that is no text, an empty one."""
+    path = tmp_path / 'input'
+    if content is not None:
+        path.write_bytes(content)
+    done = demo('--input', path)
+    assert done.returncode == 2
+    assert done.stdout == ''
+    assert done.stderr.count('\n') == 1
+    assert said in done.stderr
+    assert str(path) in done.stderr
+
+
+def test_directory_is_bad_input(tmp_path: Path) -> None:
+    """A directory is no text."""
+    done = demo('--input', tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count('\n') == 1
+
+
+def test_number_of_nodes_is_checked() -> None:
+    """Fewer than three nodes cannot lose one."""
+    done = demo('--nodes', 2)
+    assert done.returncode == 2
+    assert 'invalid choice: 2' in done.stderr
