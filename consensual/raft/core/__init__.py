@@ -26,7 +26,7 @@ what a majority has reached                 quorum.agreed_value                 
 nothing is revealed before it is durable    durability.Durability.withhold_answer   Figure 2
 a leader writes while it sends              durability.Durability.send_in_parallel  thesis §10.2.1
 cluster, incarnation, then term             identity.refuse_stranger                design §4
-only the empty may join                     identity.is_attachable                  design §4
+only the empty may join                     identity.is_empty                       design §4
 a non-member is told that it was removed    identity.refuse_removed                 §6
 one membership change at a time             membership.refuse_change                §6
 newcomers are learners first                membership.admit_newcomers              thesis §4.2.1

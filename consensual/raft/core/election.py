@@ -115,6 +115,7 @@ def win_by_majority(state: State, candidate: Candidate) -> None:
 
 def lead(state: State) -> None:
     """Become the leader: a no-op of the new term, and word to everybody (§5.2, §8)."""
+    state.clock_stamp, state.clock_base = replication.stamp(state), state.now
     leader = Leader(state.log.last_index + 1, state.now)
     state.role = leader
     replication.follow_configuration(state, leader)

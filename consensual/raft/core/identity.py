@@ -40,14 +40,20 @@ def refuse_stranger(state: State, request: Request) -> Optional[Refused]:
 
 
 def is_empty(state: State) -> bool:
-    """A new node or a reset one: it has no history that could contradict a cluster's."""
+    """A new node or a reset one: only such may join, others have a history of their own."""
     return not state.cluster_id and not state.log.last_index
 
 
-def is_attachable(state: State, cluster_id: str) -> bool:
-    """An empty node may join any cluster; a learner that was dropped, its own again."""
-    return is_empty(state) or (
-        state.is_attached and state.cluster_id == cluster_id and not was_voter(state)
+def is_of_this_life(state: State, request: Request) -> bool:
+    """The request was sent by this incarnation, as a member of the cluster it is in now.
+
+    What a reply to any other says concerns somebody that is no more.
+    """
+    route = request.route
+    return (
+        state.is_attached
+        and route.cluster_id == state.cluster_id
+        and route.sender_incarnation == state.incarnation
     )
 
 

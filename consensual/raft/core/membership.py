@@ -12,7 +12,7 @@ from consensual.raft.core.effects import INFO
 from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import (
     configuration_position,
-    is_attachable,
+    is_empty,
     is_member,
     was_voter,
 )
@@ -50,6 +50,10 @@ def take_change(state: State, call: CallId, request: ChangeMembership) -> None:
     leader = state.role
     if not isinstance(leader, Leader):
         return terms.refuse_as_not_leader(state, call)
+    if not request.request or bool(request.attach) == bool(request.detach):
+        return state.durability.answer(
+            call, _refused(InvalidParameters, 'name the nodes to attach or those to detach')
+        )
     if is_under_way(state, leader, request.request):
         return state.durability.answer(call, Accepted(request.route.back()))
     refusal = refuse_change(state, leader, request)
@@ -108,8 +112,6 @@ def _refuse_attachment(state: State, request: ChangeMembership) -> Optional[Refu
 
 
 def _refuse_detachment(state: State, request: ChangeMembership) -> Optional[Refused]:
-    if not request.request or not request.detach:
-        return _refused(InvalidParameters, 'name the nodes to detach')
     for node_id in request.detach:
         if state.configuration.find(node_id) is None:
             return _refused(NotMember, f'{node_id} is no member of the cluster')
@@ -156,19 +158,21 @@ def contacts(state: State) -> dict[NodeId, str]:
 
 def ask_newcomers(state: State, attachment: Attachment) -> None:
     """Ask each newcomer for its incarnation and whether it is empty."""
-    for node_id in attachment.addresses.keys() - attachment.asked - attachment.found.keys():
+    for node_id in attachment.addresses:
+        if node_id in attachment.asked or node_id in attachment.found:
+            continue
         attachment.asked.add(node_id)
         route = Route(state.cluster_id, state.id, state.incarnation, node_id, '')
         state.durability.send_in_parallel(Inquire(route))
 
 
 def answer_inquiry(state: State, call: CallId, request: Inquire) -> None:
-    """Tell who this node is, and whether a history forbids it to join that cluster."""
+    """Tell who this node is, and whether a history forbids it to join."""
     route = request.route
     back = Route(
         route.cluster_id, state.id, state.incarnation, route.sender, route.sender_incarnation
     )
-    reply = InquireReply(back, is_attachable(state, route.cluster_id), state.cluster_id)
+    reply = InquireReply(back, is_empty(state), state.cluster_id)
     state.durability.withhold_answer(call, reply)
 
 
@@ -184,7 +188,7 @@ def take_inquiry_reply(
         return
     attachment.asked.discard(node_id)
     address = attachment.addresses[node_id]
-    if isinstance(reply, InquireReply) and reply.is_attachable:
+    if isinstance(reply, InquireReply) and reply.is_empty:
         attachment.found[node_id] = Member(node_id, address.url, reply.route.sender_incarnation)
     elif isinstance(reply, InquireReply):
         owner = 'this very cluster' if reply.cluster_id == state.cluster_id else 'another cluster'
@@ -250,11 +254,7 @@ def promote_or_drop(state: State, leader: Leader) -> None:
     They have caught up when a round of replication took less than an election
     timeout (thesis §4.2.1).
     """
-    learners = [
-        leader.peers[member.id]
-        for member in state.configuration.learners
-        if member.id in leader.peers
-    ]
+    learners = [leader.peers[member.id] for member in state.configuration.learners]
     for progress in learners:
         _end_round(state, progress)
     request = state.configured.change.request
@@ -375,5 +375,4 @@ def leave(state: State) -> None:
     state.notice(INFO, f'{state.id} was removed from the cluster')
     if was_voter(state):
         return terms.become_detached(state)
-    terms.let_go(state)
     return state.reset()

@@ -5,6 +5,7 @@ Shapes and validation only; what a message means is the business of the rules.
 
 from collections.abc import Mapping
 from enum import IntEnum
+from math import isfinite
 from typing import Any, Union
 
 import msgspec
@@ -191,10 +192,10 @@ class VoteReply(Struct, frozen=True, tag='vote'):
 
 
 class InquireReply(Struct, frozen=True, tag='inquire'):
-    """Who the node is (the route tells its incarnation) and whether it may join."""
+    """Who the node is (the route tells its incarnation) and whether it has a history."""
 
     route: Route
-    is_attachable: bool
+    is_empty: bool
     cluster_id: str = ''
     version: int = PROTOCOL_VERSION
 
@@ -332,7 +333,9 @@ def _convert(message: Any, type_: Any) -> Any:
 
 
 def _check_order(request: AppendEntries) -> None:
-    """Terms never decrease along a log, nor pass the leader's."""
+    """Terms never decrease along a log, nor pass the leader's; stamps are instants."""
+    if not all(isfinite(entry.time) for entry in request.entries):
+        raise InvalidMessage('a stamp of AppendEntries is no finite number')
     terms = [entry.term for entry in request.entries]
     if terms and (
         terms[0] < request.prev_log_term or terms[-1] > request.term or terms != sorted(terms)

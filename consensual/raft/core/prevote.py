@@ -15,9 +15,12 @@ from consensual.raft.core.state import State
 def time_out(state: State) -> None:
     """No leader was heard for an election timeout: ask for pre-votes (§5.2, thesis §9.6).
 
-    A node that has no vote asks, too: only to hear whether it was removed. A
-    newcomer has patience until its attachment is given up.
+    A node that has no vote asks, too: only to hear whether it was removed. One
+    that never got an entry has nobody to ask, and nothing to lose: it empties
+    itself.
     """
+    if not state.is_voter and is_patient(state):
+        return None
     state.pre_vote_round += 1
     deadline = state.draw_election_deadline()
     if state.is_voter:
@@ -25,9 +28,9 @@ def time_out(state: State) -> None:
         state.role.granted.add(state.me)
         if has_quorum(state.electorate, state.role.granted):
             return election.stand(state)
+    elif not state.log.last_index:
+        return state.reset()
     else:
-        if not was_voter(state):
-            deadline += state.settings.attach_timeout
         state.role = Follower(deadline)
     for member in state.configuration.electors:
         if member != state.me:
@@ -42,6 +45,15 @@ def time_out(state: State) -> None:
                 )
             )
     return None
+
+
+def is_patient(state: State) -> bool:
+    """A newcomer waits until its leader, or another one, must have given it up."""
+    role = state.role
+    if was_voter(state) or not isinstance(role, Follower) or role.heard_at is None:
+        return False
+    role.election_deadline = role.heard_at + state.settings.attach_timeout
+    return state.now < role.election_deadline
 
 
 def answer_pre_vote_request(state: State, call: CallId, request: RequestPreVote) -> None:

@@ -35,8 +35,8 @@ class Progress:
 
     heard_at: when it last answered in this term.
     acked_number: the latest message that it answered; it confirms the reads before.
-    in_flight: the numbers of the messages without an answer yet, and whether
-        they carry entries.
+    in_flight: the numbers of the messages without an answer yet, and what
+        match_index was when they were sent.
     sent_commit, told_commit: the highest commit index sent to it, acknowledged by it.
     awaited_commit: up to where it waits for news of commits, and is told at once.
     sent_number: the latest message to it.
@@ -79,7 +79,7 @@ class Progress:
         self.sent_commit = 0
         self.told_commit = 0
         self.awaited_commit = 0
-        self.in_flight: dict[int, bool] = {}
+        self.in_flight: dict[int, int] = {}
         self.may_probe = True
         self.is_due = True
         self.sent_number = 0

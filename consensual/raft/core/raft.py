@@ -188,6 +188,8 @@ class Raft:
 
     def _take_reply(self, request: Request, reply: Optional[Reply]) -> None:
         state = self.state
+        if not identity.is_of_this_life(state, request):
+            return
         match request, reply:
             case AppendEntries(), AppendEntriesReply() | Refused() | None:
                 replication.take_reply(state, request, reply)

@@ -144,7 +144,7 @@ def _send_one(state: State, leader: Leader, progress: Progress) -> None:
             commit,
         )
     )
-    progress.in_flight[leader.last_number] = last >= first
+    progress.in_flight[leader.last_number] = progress.match_index
     progress.sent_number, progress.sent_commit = leader.last_number, commit
     progress.is_due = progress.may_probe = False
     if progress.flow is Flow.REPLICATE:
@@ -161,7 +161,8 @@ def take_reply(
     progress = leader.peers.get(request.route.receiver)
     if progress is None or progress.route != request.route:
         return
-    if progress.in_flight.pop(request.number, None) is None:
+    matched_then = progress.in_flight.pop(request.number, None)
+    if matched_then is None:
         return
     if not isinstance(reply, AppendEntriesReply) or reply.number != request.number:
         if progress.flow is Flow.REPLICATE:
@@ -177,18 +178,24 @@ def take_reply(
         progress.matched(request.prev_log_index + len(request.entries))
         progress.told_commit = max(progress.told_commit, request.leader_commit)
     else:
-        _find_agreement(state, progress, request, reply)
+        _find_agreement(state, progress, request, reply, matched_then)
 
 
 def _find_agreement(
-    state: State, progress: Progress, request: AppendEntries, reply: AppendEntriesReply
+    state: State,
+    progress: Progress,
+    request: AppendEntries,
+    reply: AppendEntriesReply,
+    matched_then: int,
 ) -> None:
     """Go back to where the logs can agree: whole terms at a time (§5.3, end)."""
     rejected = request.prev_log_index
-    if rejected <= progress.match_index:
+    if rejected <= matched_then:
         return _name_once(
             state, progress, 'denies entries that it acknowledged: its storage went back in time'
         )
+    if rejected <= progress.match_index:
+        return None  # it overtook what it lacked
     if progress.flow is Flow.PROBE and rejected != progress.next_index - 1:
         return  # an older probe
     agreed = state.log.last_of_term_at_most(reply.hint_term, min(reply.hint_index, rejected - 1))

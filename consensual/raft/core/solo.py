@@ -18,7 +18,7 @@ def go_solo(state: State) -> None:
     The cluster id is new and the term higher, so that nothing that was said in
     the old cluster is heard in the new one, nor the other way.
     """
-    terms.let_go(state)
+    terms.become_detached(state)
     state.cluster_id = f'{state.random.getrandbits(64):016x}'
     state.is_attached = True
     state.enter_term(state.current_term + 1)

@@ -5,7 +5,7 @@ from typing import Optional
 from consensual.raft.core.configuration import NodeId
 from consensual.raft.core.events import CallId
 from consensual.raft.core.messages import Reason, Refused
-from consensual.raft.core.roles import Detached, Follower, Leader
+from consensual.raft.core.roles import Detached, Follower, Leader, Role
 from consensual.raft.core.state import State
 
 
@@ -20,27 +20,30 @@ def become_follower(
     state: State, leader: Optional[NodeId] = None, heard_at: Optional[float] = None
 ) -> None:
     """Stop leading or standing; wait for a leader, or follow the one named."""
-    let_go(state)
-    state.role = Follower(state.draw_election_deadline(), leader, heard_at)
+    former, state.role = (
+        state.role,
+        Follower(state.draw_election_deadline(), leader, heard_at),
+    )
+    let_go(state, former)
 
 
 def become_detached(state: State) -> None:
     """Be in no cluster; term, vote, log and cluster id are kept."""
-    let_go(state)
+    former, state.role = state.role, Detached()
     state.is_attached = False
     state.durability.hard_state_changed()
-    state.role = Detached()
+    let_go(state, former)
 
 
-def let_go(state: State) -> None:
-    """Tell whoever waits for this leader that it leads no more."""
-    if isinstance(state.role, Leader):
-        for call, _ in state.role.waiting_reads:
+def let_go(state: State, former: Role) -> None:
+    """Tell whoever waits for a leader that it leads no more."""
+    if isinstance(former, Leader):
+        for call, _ in former.waiting_reads:
             refuse_as_not_leader(state, call)
-        for _, _, call, _ in state.role.unconfirmed:
+        for _, _, call, _ in former.unconfirmed:
             refuse_as_not_leader(state, call)
-        state.role.waiting_reads.clear()
-        state.role.unconfirmed.clear()
+        former.waiting_reads.clear()
+        former.unconfirmed.clear()
 
 
 def refuse_as_not_leader(state: State, call: CallId) -> None:

@@ -7,7 +7,7 @@ from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import is_member
 from consensual.raft.core.messages import Accepted, Reason, Refused, TimeoutNow, TransferLeadership
 from consensual.raft.core.progress import Flow, Progress
-from consensual.raft.core.roles import Follower, Leader, Transfer
+from consensual.raft.core.roles import Follower, Leader, PreCandidate, Transfer
 from consensual.raft.core.state import State
 from consensual.raft.errors import NotMember, TransferFailed
 
@@ -116,6 +116,10 @@ def retire(state: State, leader: Leader) -> None:
 
 def take_over(state: State, call: CallId, request: TimeoutNow) -> None:
     """Stand at once, without asking beforehand; voters know that the leader wants it."""
-    if isinstance(state.role, Follower) and request.term == state.current_term and state.is_voter:
+    if (
+        isinstance(state.role, Follower | PreCandidate)
+        and request.term == state.current_term
+        and state.is_voter
+    ):
         election.stand(state, is_transfer=True)
     state.durability.withhold_answer(call, Accepted(request.route.back()))
