@@ -8,6 +8,7 @@ from typing import Any
 
 from yarl import URL
 
+from consensual.raft.driver.addresses import id_of
 from consensual.raft.driver.ports import Endpoint, MessageKind
 from consensual.raft.driver.ports import Receiver as _Receiver
 from consensual.raft.driver.ports import Sender as _Sender
@@ -35,7 +36,7 @@ class Sender(_Sender):
         """
         if url not in self.urls:
             raise ReceiverUnavailable(f'{url} is none of the nodes that this one knows')
-        node = self._nodes.get(url.authority)
+        node = self._nodes.get(id_of(url))
         if node is None:
             raise ReceiverUnavailable(f'nobody receives at {url}')
         try:
@@ -67,17 +68,18 @@ class Receiver(_Receiver):
     def start(self) -> None:
         """Be found from now on.
 
-        Raises `RuntimeError` when running already, `OSError` when another node
-        has that address.
+        Raises `RuntimeError` when running already, `OSError` when another
+        receiver has that address.
         """
         if self._is_running:
             raise RuntimeError(f'the receiver of {self._node.url} is already running')
-        if self._nodes.setdefault(self._node.url.authority, self._node) is not self._node:
-            raise OSError(f'the address {self._node.url} is taken by another node')
+        if id_of(self._node.url) in self._nodes:
+            raise OSError(f'the address {self._node.url} is taken by another receiver')
+        self._nodes[id_of(self._node.url)] = self._node
         self._is_running = True
 
     def stop(self) -> None:
         """Be found no more; stopped already, do nothing."""
         if self._is_running:
             self._is_running = False
-            del self._nodes[self._node.url.authority]
+            del self._nodes[id_of(self._node.url)]

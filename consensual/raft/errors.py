@@ -16,6 +16,7 @@ ConsensualError
 ├── ProcessorFailed           the user's function raised: that is the command's outcome
 ├── ClusterError              the cluster could not do it: nothing was done, try again
 │   ├── NoLeader                  nobody leads, or nobody can be reached
+│   ├── Overloaded                the command's turn did not come in time
 │   ├── LeadershipLost            the leader could not confirm that it still leads
 │   ├── NotMember                 the node is in no cluster, or not in this one
 │   ├── NodeUnreachable           a newcomer did not answer
@@ -90,6 +91,10 @@ class ClusterError(ConsensualError):
 
 class NoLeader(ClusterError):
     """No leader was found before the timeout."""
+
+
+class Overloaded(ClusterError):
+    """There is a leader, but the command's turn did not come before the timeout."""
 
 
 class LeadershipLost(ClusterError):

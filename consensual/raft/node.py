@@ -5,7 +5,7 @@ in `core`.
 """
 
 import logging
-from asyncio import AbstractEventLoop, Future, Task, get_running_loop
+from asyncio import AbstractEventLoop, Future, Task, get_running_loop, shield
 from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from random import Random
 from types import MappingProxyType
@@ -67,15 +67,15 @@ class Node:
         loop: Optional[AbstractEventLoop],
         random: Random,
     ) -> None:
-        self._url = url
         self._address = address_of(url)
+        self._url = URL(self._address.url)  # equal to what a status shows, however it was built
         self._sender = sender
         self._processors = MappingProxyType(dict(processors))
         self._state_machine = state_machine
         self._storage = storage
         self._settings = settings
         self._logger = logger
-        self._loop = loop
+        self._given_loop = self._loop = loop
         self._random = random
         self._applier = Applier(processors, state_machine, logger, self._fail)
         self._watchers = Watchers()
@@ -207,7 +207,7 @@ class Node:
         Raises what the storage raises, and `WrongLoop`.
         """
         if self._stopping is not None:
-            await self._stopping
+            await shield(self._stopping)
         self._stopped_by = None
         await self._running()
 
@@ -219,12 +219,16 @@ class Node:
         """
         refuse_inside_processor('stop')
         if self._stopping is None and self._run is not None:
-            if self._loop is not None and self._loop.is_closed():
+            loop = self._run.engine.loop
+            if loop.is_closed():
+                await self._run.engine.abandon()
                 self._forget_run()
                 return
-            self._stopping = get_running_loop().create_task(self._stop(self._run))
+            if loop is not get_running_loop():
+                raise self._wrong_loop()
+            self._stopping = loop.create_task(self._stop(self._run))
         if self._stopping is not None:
-            await self._stopping
+            await shield(self._stopping)
         elif self._stopped_by is None:
             self._stopped_by = NodeStopped(f'{self._address.id} was stopped: start() it first')
 
@@ -248,7 +252,8 @@ class Node:
         self._forget_run()
 
     def _forget_run(self) -> None:
-        self._run, self._stopping, self._starting, self._loop = None, None, None, None
+        self._run, self._stopping, self._starting = None, None, None
+        self._loop = self._given_loop
         self._watchers.end()
 
     def _fail(self, error: ConsensualError) -> None:
@@ -284,7 +289,7 @@ class Node:
             self._loop = loop
             self._starting = loop.create_task(self._begin(loop))
         starting = self._starting
-        await starting
+        await shield(starting)
         return await self._running()
 
     def _wrong_loop(self) -> WrongLoop:
@@ -311,7 +316,10 @@ class Node:
         changes = Changes(engine, self._applier, self._random)
         engine.participants = clerk, reader, changes
         self._applier.listener = Listener(
-            clerk.command_applied, clerk.session_opened, changes.configuration_applied
+            clerk.command_applied,
+            clerk.session_opened,
+            changes.configuration_applied,
+            clerk.was_reset,
         )
         try:
             await engine.start()
@@ -357,12 +365,12 @@ class Node:
         timeout: seconds to try, across changes of leaders.
 
         Raises `UnknownAction`, `InvalidParameters`; `ProcessorFailed` when the
-        processor raised; `NoLeader` and `NotMember` when nothing was done;
+        processor raised; `NoLeader`, `Overloaded` and `NotMember` when nothing was done;
         `OutcomeUnknown` when it may or may not be applied.
         """
         run = await self._running()
         refuse_inside_processor('execute')
-        if action not in self._processors:
+        if not isinstance(action, str) or action not in self._processors:
             raise UnknownAction(
                 f'{action!r} is no processor of {self._address.id}; '
                 f'there are {sorted(self._processors)}'
@@ -395,7 +403,7 @@ class Node:
         query raises passes through.
         """
         queries: Mapping[str, Processor] = getattr(self._state_machine, 'queries', {})
-        if name not in queries:
+        if not isinstance(name, str) or name not in queries:
             raise UnknownQuery(
                 f'{name!r} is no query of {self._address.id}; there are {sorted(queries)}'
             )
@@ -424,7 +432,7 @@ class Node:
         run = await self._running()
         refuse_inside_processor('solo')
         run.engine.step_now(SoloRequested())
-        await self._until_applied(run, run.engine.state.log.last_index)
+        await run.changes.until_applied(run.engine.state.log.last_index)
 
     async def attach_nodes(self, urls: Collection[URL], *, timeout: float = 30.0) -> Optional[str]:
         """Make voters of new or reset nodes; return None or error text.
@@ -484,16 +492,6 @@ class Node:
         refuse_inside_processor('transfer_leadership')
         target = address_of(url).id if url is not None else ''
         await run.changes.transfer(target, 2 * self._settings.election_timeout)
-
-    async def _until_applied(self, run: _Run, index: int) -> None:
-        future: Future[None] = run.engine.loop.create_future()
-
-        def release() -> None:
-            if not future.done():
-                future.set_result(None)
-
-        self._applier.when_applied(index, release)
-        await future
 
 
 async def _as_text(call: Coroutine[Any, Any, Any]) -> Optional[str]:

@@ -9,7 +9,7 @@ from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import configuration_position, refuse_removed
 from consensual.raft.core.messages import Reason, Refused, RequestPreVote, RequestVote, VoteReply
 from consensual.raft.core.quorum import has_quorum
-from consensual.raft.core.roles import Candidate, Follower, Leader
+from consensual.raft.core.roles import Candidate, Follower, Leader, PreCandidate
 from consensual.raft.core.state import State
 
 
@@ -34,6 +34,21 @@ def stand(state: State, *, is_transfer: bool = False) -> None:
                     is_transfer,
                 )
             )
+
+
+def excuse_stall(state: State, waiting: Follower | PreCandidate | Candidate) -> bool:
+    """Put a deadline off, once, that was noticed more than a heartbeat late (design §3).
+
+    The loop or the process was stalled: what the leader said meanwhile may not
+    have been heard yet.
+    """
+    late = state.now - waiting.election_deadline
+    if waiting.is_excused or late <= state.settings.heartbeat:
+        waiting.is_excused = False
+        return False
+    waiting.is_excused = True
+    waiting.election_deadline = state.now + 2 * state.settings.heartbeat
+    return True
 
 
 def answer_vote_request(state: State, call: CallId, request: RequestVote) -> None:

@@ -135,11 +135,21 @@ def without(configuration: Configuration, node_ids: list[str]) -> Configuration:
     )
 
 
+def contacts_key(state: State) -> object:
+    """Return something that differs when `contacts` do; it costs less to make."""
+    leader = state.role
+    if isinstance(leader, Leader):
+        return state.configured, state.committed_configured, leader.attachment, *leader.peers
+    return state.configured, state.committed_configured, state.is_attached
+
+
 def contacts(state: State) -> dict[NodeId, str]:
     """Return the URLs of everyone this node may have to speak to.
 
     Newcomers being asked and removed nodes being told are among them.
     """
+    if not state.is_attached:
+        return {}
     known = {
         member.id: member.url
         for configured in (state.committed_configured, state.configured)

@@ -149,7 +149,8 @@ class Raft:
                     membership.ask_newcomers(state, leader.attachment)
                 replication.beat(state, leader)
             case Follower() | PreCandidate() | Candidate() as role:
-                if state.now >= role.election_deadline:
+                is_due = state.now >= role.election_deadline
+                if is_due and not election.excuse_stall(state, role):
                     prevote.time_out(state)
 
     def _deadline(self) -> Optional[float]:

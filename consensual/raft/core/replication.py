@@ -84,7 +84,13 @@ def take_proposals(state: State, call: CallId, request: Propose) -> None:
 
 
 def beat(state: State, leader: Leader) -> None:
-    """Send everybody something every heartbeat, or step down (§5.2, check quorum)."""
+    """Send everybody something every heartbeat, or step down (§5.2, check quorum).
+
+    A leader that was stalled itself cannot hold the silence against the others.
+    """
+    if state.now - leader.heartbeat_deadline > state.settings.heartbeat:
+        for progress in leader.peers.values():
+            progress.heard_at = state.now
     if not _is_heard_by_quorum(state, leader):
         state.warn(f'{state.id} cannot reach a majority any more and steps down')
         return terms.become_follower(state)
@@ -268,6 +274,7 @@ def _recognise_leader(state: State, request: AppendEntries) -> None:
             )
         case Follower() as follower:
             follower.leader, follower.heard_at = request.route.sender, state.now
+            follower.is_excused = False
             follower.election_deadline = state.draw_election_deadline()
         case Detached():
             raise InvariantViolated(f'{state.id} is detached and cannot follow')

@@ -26,9 +26,10 @@ class Follower:
     """Follows a leader, or waits for one to show itself.
 
     heard_at: when the leader was last heard; None when it was not.
+    is_excused: its deadline was put off already, see `election.excuse_stall`.
     """
 
-    __slots__ = 'election_deadline', 'heard_at', 'leader'
+    __slots__ = 'election_deadline', 'heard_at', 'is_excused', 'leader'
     name: RoleName = 'follower'
 
     def __init__(
@@ -40,28 +41,31 @@ class Follower:
         self.election_deadline = election_deadline
         self.leader = leader
         self.heard_at = heard_at
+        self.is_excused = False
 
 
 class PreCandidate:
     """Asks whether an election could be won, without disturbing anybody (thesis §9.6)."""
 
-    __slots__ = 'election_deadline', 'granted', 'round'
+    __slots__ = 'election_deadline', 'granted', 'is_excused', 'round'
     name: RoleName = 'pre_candidate'
 
     def __init__(self, election_deadline: float, round_: int) -> None:
         self.election_deadline = election_deadline
         self.round = round_
+        self.is_excused = False
         self.granted: set[Member] = set()
 
 
 class Candidate:
     """Stands for election in the current term (§5.2)."""
 
-    __slots__ = 'election_deadline', 'granted'
+    __slots__ = 'election_deadline', 'granted', 'is_excused'
     name: RoleName = 'candidate'
 
     def __init__(self, election_deadline: float) -> None:
         self.election_deadline = election_deadline
+        self.is_excused = False
         self.granted: set[Member] = set()
 
 

@@ -6,6 +6,11 @@ from consensual.raft.core.configuration import Address
 from consensual.raft.errors import InvalidAddress
 
 
+def id_of(url: URL) -> str:
+    """Return the name of the node: host and port, an IPv6 host in brackets."""
+    return url.host_port_subcomponent or ''
+
+
 def address_of(url: URL) -> Address:
     """Return the node that the URL names; nothing is looked up.
 
@@ -20,4 +25,4 @@ def address_of(url: URL) -> Address:
         raise InvalidAddress(f'the URL of {url.host} must not carry credentials')
     if url.query_string or url.fragment:
         raise InvalidAddress(f'{url} must not have a query or a fragment')
-    return Address(url.authority, str(url))
+    return Address(id_of(url), str(url))

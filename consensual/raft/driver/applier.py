@@ -39,11 +39,15 @@ class Outcome:
 
 
 class Listener(Struct):
-    """Who is told what was applied: a command's outcome, a session, a configuration."""
+    """Who is told what was applied: a command's outcome, a session, a configuration.
+
+    was_reset: everything was forgotten instead.
+    """
 
     command_applied: Callable[[Command, Outcome], None]
     session_opened: Callable[[int, str], None]
     configuration_applied: Callable[[Reconfiguration], None]
+    was_reset: Callable[[], None]
 
 
 def _ignore(*_: object) -> None:
@@ -86,7 +90,7 @@ class Applier:
         on_failure: Callable[[ConsensualError], None],
     ) -> None:
         self.applied_index = 0
-        self.listener = Listener(_ignore, _ignore, _ignore)
+        self.listener = Listener(_ignore, _ignore, _ignore, _ignore)
         self._processors = dict(processors)
         self._with_context = {
             name for name, processor in processors.items() if _takes_context(processor)
@@ -127,6 +131,7 @@ class Applier:
         """Forget everything that was applied, once the processor that runs has ended."""
         self._backlog.clear()
         self.applied_index = 0
+        self.listener.was_reset()
         if self._task is not None:
             self._is_reset_due = True
         else:
@@ -253,7 +258,7 @@ class Applier:
                 value = processor(decoded, context=Context(index, entry.term, entry.time))
             else:
                 value = processor(decoded)
-        except Exception as error:  # noqa: BLE001 - the user's: it is the command's outcome
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - the command's outcome
             return self._failure(index, entry, error)
         finally:
             self._marker.is_active = False

@@ -6,7 +6,7 @@ The outcome is judged from this node's own log and state, not from a leader's wo
 from asyncio import Future, timeout_at, wait
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from consensual.raft import errors
 from consensual.raft.core.configuration import Address, NodeId
@@ -41,6 +41,7 @@ class Changes:
         self._random = random
         self._futures: dict[str, Future[None]] = {}
         self._until: list[Future[None]] = []
+        self._asked: set[Future[Any]] = set()
 
     def __repr__(self) -> str:
         return f'Changes({len(self._futures)} waited for)'
@@ -72,6 +73,8 @@ class Changes:
             raise self._timed_out('the membership change', is_accepted, timeout) from None
         finally:
             del self._futures[request]
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # whoever raised something else has seen enough
 
     async def transfer(self, target: NodeId, timeout: float) -> None:
         """Have the leadership handed over; return once this node knows the new leader."""
@@ -103,6 +106,21 @@ class Changes:
                 ) from None
             raise self._timed_out('the transfer', is_accepted, timeout) from None
 
+    async def until_applied(self, index: int) -> None:
+        """Wait until the entry at that index was applied here."""
+        future: Future[None] = self._engine.loop.create_future()
+
+        def release() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self._asked.add(future)
+        self._applier.when_applied(index, release)
+        try:
+            await future
+        finally:
+            self._asked.discard(future)
+
     async def until(self, is_true: Callable[[], bool]) -> None:
         """Wait until that is true of the node's role, term, leader or membership."""
         while not is_true():
@@ -128,8 +146,12 @@ class Changes:
             if not future.done():
                 future.set_result(reply)
 
+        self._asked.add(future)
         self._engine.ask(leader, make, take)
-        return await future
+        try:
+            return await future
+        finally:
+            self._asked.discard(future)
 
     def _refuse_when_detached(self) -> None:
         """Once detached and done applying, this node will see no change of that cluster."""
@@ -171,7 +193,7 @@ class Changes:
 
     def end(self, error: ConsensualError) -> None:
         """The node stops."""
-        for future in [*self._futures.values(), *self._until]:
+        for future in [*self._futures.values(), *self._until, *self._asked]:
             if not future.done():
                 future.set_exception(error)
 

@@ -14,7 +14,7 @@ from consensual.raft.core.messages import Accepted, Propose, Reply, Request, Rou
 from consensual.raft.driver.applier import Outcome
 from consensual.raft.driver.deadlines import Deadlines
 from consensual.raft.driver.engine import Engine
-from consensual.raft.errors import ConsensualError, NoLeader, NotMember, OutcomeUnknown
+from consensual.raft.errors import ConsensualError, NoLeader, NotMember, OutcomeUnknown, Overloaded
 
 COMMAND_LIMIT, SIZE_LIMIT = 4096, 1 << 24
 """Commands, and bytes of them, that may be on their way at a time; others wait their turn."""
@@ -225,6 +225,10 @@ class Clerk:
             self._session = index
             self._engine.schedule()
 
+    def was_reset(self) -> None:
+        """The session is no more, nor any other."""
+        self._leave_session()
+
     def _leave_session(self) -> None:
         """The session was evicted: the next commands get another."""
         self._opener += "'"
@@ -252,9 +256,14 @@ class Clerk:
                 f'{call.action!r} was not seen applied within {call.timeout:g} s; it may be '
                 'applied later or never: read the state before doing it again'
             )
-        else:
+        elif self._engine.find_leader() is None:
             error = NoLeader(
                 f'{call.action!r} was not done: no leader was found within {call.timeout:g} s'
+            )
+        else:
+            error = Overloaded(
+                f'{call.action!r} was not done: its turn did not come within {call.timeout:g} s, '
+                'for this node lags behind or too much was asked at once; try later'
             )
         _fail(call, error)
 

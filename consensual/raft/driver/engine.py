@@ -12,7 +12,7 @@ from typing import Any, Optional, Protocol, TypeVar, Union
 from consensual.raft.core.configuration import Address, Member
 from consensual.raft.core.effects import Effects, Write
 from consensual.raft.core.events import Event, Failed, Persisted, Received, Replied, Woken
-from consensual.raft.core.membership import contacts
+from consensual.raft.core.membership import contacts, contacts_key
 from consensual.raft.core.messages import (
     Refused,
     Reply,
@@ -26,7 +26,13 @@ from consensual.raft.core.state import Settings, State
 from consensual.raft.driver.applier import Applier
 from consensual.raft.driver.peers import OnReply, Peers
 from consensual.raft.driver.ports import MessageKind, Sender, Storage
-from consensual.raft.errors import ConsensualError, NodeStopped, StorageError, StorageFailed
+from consensual.raft.errors import (
+    ConsensualError,
+    InvariantViolated,
+    NodeStopped,
+    StorageError,
+    StorageFailed,
+)
 
 Result = TypeVar('Result')
 
@@ -81,9 +87,9 @@ class Engine:
         self._is_scheduled = False
         self._deadline: Optional[float] = None
         self._timer: Optional[TimerHandle] = None
-        self._is_excused = False
         self._writing: Optional[Task[None]] = None
         self._shown: object = None
+        self._reachable: object = None
         self._stopped_by: Optional[ConsensualError] = None
 
     def __repr__(self) -> str:
@@ -93,7 +99,10 @@ class Engine:
 
     async def start(self) -> None:
         """Recover from the storage and begin."""
-        stored = await _result(self._storage.load())
+        try:
+            stored = await _result(self._storage.load())
+        except OSError as error:
+            raise StorageFailed(f'the storage cannot be read: {error!r}') from error
         now = self.loop.time()
         self._raft = Raft(
             self._address,
@@ -113,6 +122,11 @@ class Engine:
         if self._writing is not None:
             await self._writing
         await self._applier.stop()
+        await _result(self._storage.close())
+
+    async def abandon(self) -> None:
+        """Give up what cannot be ended: its loop is closed."""
+        self._stopped_by = NodeStopped('the loop of the node was closed')
         await _result(self._storage.close())
 
     @property
@@ -227,6 +241,10 @@ class Engine:
             self._carry_out(self._raft, now)
         except ConsensualError as error:
             return self.fail(error)
+        except Exception as error:  # noqa: BLE001 - a bug of ours: nothing goes on after it
+            failure = InvariantViolated(f'a bug of consensual, please report it: {error!r}')
+            failure.__cause__ = error
+            return self.fail(failure)
         self._applier.run()
         self._show_changes()
 
@@ -272,9 +290,12 @@ class Engine:
         shown = (state.role.name, state.current_term, state.leader, state.configured, state.me)
         if shown != self._shown:
             self._shown = shown
-            self._peers.follow(contacts(state))
             self._on_change()
             self.schedule()
+        reachable = contacts_key(state)
+        if reachable != self._reachable:
+            self._reachable = reachable
+            self._peers.follow(contacts(state))
 
     # the disk
 
@@ -305,9 +326,7 @@ class Engine:
 
     def _set_timer(self, deadline: Optional[float]) -> None:
         """One timer; where it is early, it is set again when it rings."""
-        if deadline == self._deadline and self._timer is not None:
-            return
-        self._deadline, self._is_excused = deadline, False
+        self._deadline = deadline
         if deadline is None:
             if self._timer is not None:
                 self._timer.cancel()
@@ -318,18 +337,13 @@ class Engine:
             self._timer = self.loop.call_at(deadline, self._ring)
 
     def _ring(self) -> None:
-        """Wake the core; after a stall, only once what has arrived meanwhile was handled."""
+        """Wake the core, after what has arrived before."""
         self._timer = None
-        deadline, now = self._deadline, self.loop.time()
-        if deadline is None or self._stopped_by is not None:
+        if self._deadline is None or self._stopped_by is not None:
             return
-        if now < deadline:
-            self._timer = self.loop.call_at(deadline, self._ring)
-        elif now - deadline > self.settings.heartbeat and not self._is_excused:
-            self._is_excused = True
-            self._timer = self.loop.call_at(now + self.settings.heartbeat, self._ring)
+        if self.loop.time() < self._deadline:
+            self._timer = self.loop.call_at(self._deadline, self._ring)
         else:
-            self._deadline = None
             self.post(Woken())
 
 

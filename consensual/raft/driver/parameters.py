@@ -31,7 +31,7 @@ def encode(action: str, parameters: Any) -> str:
             f'parameters of {action!r} cannot be carried as JSON: {error}'
         ) from error
     if decoded != parameters:
-        _check_equal(parameters, decoded, 'parameters')
+        _check_equal(parameters, decoded, f'the parameters of {action!r}: value')
     if len(data) + len(action) > SIZE_LIMIT:
         raise InvalidParameters(
             f'parameters of {action!r} take {len(data)} bytes; a command may take {SIZE_LIMIT}: '

@@ -4,7 +4,7 @@ Knows the Sender; what is sent and what an answer means it does not.
 """
 
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, gather
+from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, current_task, gather
 from collections.abc import Callable, Mapping
 from typing import Optional
 
@@ -85,9 +85,11 @@ class Peers:
         except ConsensualError as error:
             self._logger.debug('no answer of %s: %s', url, error)
         except CancelledError:
-            if call.timer is not None:
-                call.timer.cancel()
-            raise
+            task = current_task()
+            if task is not None and task.cancelling():
+                call.end()
+                raise
+            self._logger.warning('the sender to %s was cancelled', url)
         except Exception:
             self._logger.exception('the sender failed to reach %s', url)
         else:
@@ -105,6 +107,11 @@ class _Call:
         self.request = request
         self._on_reply: Optional[OnReply] = on_reply
         self.timer: Optional[TimerHandle] = None
+
+    def end(self) -> None:
+        """Nobody is told any more."""
+        self._on_reply = None
+        self.answer(None)
 
     def answer(self, reply: Optional[Reply]) -> None:
         """Report, unless that was done."""
