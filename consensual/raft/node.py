@@ -68,7 +68,7 @@ class Node:
         random: Random,
     ) -> None:
         self._address = address_of(url)
-        self._url = URL(self._address.url)  # equal to what a status shows, however it was built
+        self._url = url
         self._sender = sender
         self._processors = MappingProxyType(dict(processors))
         self._state_machine = state_machine

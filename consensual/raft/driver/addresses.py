@@ -25,4 +25,5 @@ def address_of(url: URL) -> Address:
         raise InvalidAddress(f'the URL of {url.host} must not carry credentials')
     if url.query_string or url.fragment:
         raise InvalidAddress(f'{url} must not have a query or a fragment')
-    return Address(id_of(url), str(url))
+    # Not str(url): that drops a default port, and the text is to give an equal URL again.
+    return Address(id_of(url), f'{url.scheme}://{url.raw_authority}{url.raw_path}')
