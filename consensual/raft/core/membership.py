@@ -358,7 +358,7 @@ def notice_removal(state: State) -> None:
     those from before a newcomer's time never named it.
     """
     committed = state.committed_configured
-    if state.me in committed.configuration.members:
+    if state.me in committed.configuration.members + state.configuration.members:
         return
     if any(
         state.me in configured.configuration.members

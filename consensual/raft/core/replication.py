@@ -48,7 +48,8 @@ def follow_configuration(state: State, leader: Leader) -> None:
     configuration = state.configuration
     for member in configuration.members:
         progress = leader.peers.get(member.id)
-        if member != state.me and (progress is None or progress.member != member):
+        is_known = progress is not None and progress.member == member and not progress.leaves_at
+        if member != state.me and not is_known:
             progress = Progress(member, state.route_to(member), state.log.last_index, state.now)
             if member in configuration.learners:
                 progress.round = Round(state.log.last_index, state.now)
