@@ -5,15 +5,19 @@ Knows nothing of roles, peers or durability.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Union
+from typing import Annotated, Union
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from consensual.raft.core.configuration import Configuration
 from consensual.raft.errors import InvariantViolated
 
 ENTRY_OVERHEAD = 64
 """Bytes that an entry is reckoned to take beside its payload's text."""
+
+
+Natural = Annotated[int, Meta(ge=0)]
+"""A term, an index or a count, as a peer may send it."""
 
 
 class NoOp(Struct, frozen=True, array_like=True, gc=False, tag='noop'):
@@ -36,9 +40,9 @@ class Command(Struct, frozen=True, array_like=True, gc=False, tag='command'):
     command was numbered; `parameters` is JSON text, encoded once.
     """
 
-    session: int
-    sequence: int
-    lowest: int
+    session: Natural
+    sequence: Natural
+    lowest: Natural
     action: str
     parameters: str
 
@@ -64,7 +68,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
     `time` is in seconds of the cluster's own clock (see `replication.stamp`).
     """
 
-    term: int
+    term: Natural
     time: float
     payload: Payload
 

@@ -82,7 +82,8 @@ def refuse_change(state: State, leader: Leader, request: ChangeMembership) -> Op
         return Refused(*leader.failures[request.request])
     if not is_member(state, request.route):
         return Refused(Reason.REMOVED)
-    if leader.transfer is not None or not has_committed_in_own_term(state, leader):
+    is_leaving = leader.transfer is not None or leader.retire_deadline is not None
+    if is_leaving or not has_committed_in_own_term(state, leader):
         return Refused(Reason.BUSY)
     if is_changing(state, leader):
         return _refused(
@@ -230,7 +231,7 @@ def proceed(state: State, leader: Leader) -> None:
     """Take the next step of the change under way, if its time has come."""
     if leader.attachment is not None:
         admit_newcomers(state, leader, leader.attachment)
-    if state.configured.index > state.commit_index:
+    if state.configured.index > state.commit_index or not has_committed_in_own_term(state, leader):
         return
     configuration = state.configuration
     if configuration.is_joint:

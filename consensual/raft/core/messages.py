@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from consensual.raft.core.configuration import Address, Incarnation, NodeId
-from consensual.raft.core.log import Command, Entry, OpenSession
+from consensual.raft.core.log import Command, Entry, Natural, OpenSession
 from consensual.raft.errors import InvalidMessage
 
 PROTOCOL_VERSION = 1
@@ -63,12 +63,12 @@ class AppendEntries(Struct, frozen=True):
     """
 
     route: Route
-    term: int
-    number: int
-    prev_log_index: int
-    prev_log_term: int
+    term: Natural
+    number: Natural
+    prev_log_index: Natural
+    prev_log_term: Natural
     entries: list[Entry]
-    leader_commit: int
+    leader_commit: Natural
     version: int = PROTOCOL_VERSION
 
 
@@ -81,11 +81,11 @@ class RequestVote(Struct, frozen=True):
     """
 
     route: Route
-    term: int
-    last_log_index: int
-    last_log_term: int
-    configuration_term: int
-    configuration_index: int
+    term: Natural
+    last_log_index: Natural
+    last_log_term: Natural
+    configuration_term: Natural
+    configuration_index: Natural
     is_transfer: bool = False
     version: int = PROTOCOL_VERSION
 
@@ -97,12 +97,12 @@ class RequestPreVote(Struct, frozen=True):
     """
 
     route: Route
-    term: int
-    round: int
-    last_log_index: int
-    last_log_term: int
-    configuration_term: int
-    configuration_index: int
+    term: Natural
+    round: Natural
+    last_log_index: Natural
+    last_log_term: Natural
+    configuration_term: Natural
+    configuration_index: Natural
     version: int = PROTOCOL_VERSION
 
 
@@ -110,7 +110,7 @@ class TimeoutNow(Struct, frozen=True):
     """The leader asks its successor to stand for election at once (thesis §3.10)."""
 
     route: Route
-    term: int
+    term: Natural
     version: int = PROTOCOL_VERSION
 
 
@@ -174,11 +174,11 @@ class AppendEntriesReply(Struct, frozen=True, tag='append_entries'):
     """The follower's answer; `hint` is meaningful when it is no success (§5.3)."""
 
     route: Route
-    term: int
-    number: int
+    term: Natural
+    number: Natural
     success: bool
-    hint_index: int = 0
-    hint_term: int = 0
+    hint_index: Natural = 0
+    hint_term: Natural = 0
     version: int = PROTOCOL_VERSION
 
 
@@ -186,7 +186,7 @@ class VoteReply(Struct, frozen=True, tag='vote'):
     """The answer to a RequestVote and to a RequestPreVote."""
 
     route: Route
-    term: int
+    term: Natural
     granted: bool
     version: int = PROTOCOL_VERSION
 
@@ -204,7 +204,7 @@ class ReadIndexReply(Struct, frozen=True, tag='read_index'):
     """Reading at or after `index` is linearizable."""
 
     route: Route
-    index: int
+    index: Natural
     version: int = PROTOCOL_VERSION
 
 
@@ -341,8 +341,6 @@ def _check_order(request: AppendEntries) -> None:
         terms[0] < request.prev_log_term or terms[-1] > request.term or terms != sorted(terms)
     ):
         raise InvalidMessage('the terms of AppendEntries are out of order')
-    if min(request.term, request.prev_log_index, request.prev_log_term, request.leader_commit) < 0:
-        raise InvalidMessage('an index or a term of AppendEntries is negative')
 
 
 def _answers(reply: Route, request: Route) -> bool:

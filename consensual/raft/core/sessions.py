@@ -26,6 +26,19 @@ class Session(Generic[Outcome]):
         self.lowest = 0
         self.outcomes: dict[int, Outcome] = {}
 
+    def forget_below(self, lowest: int) -> None:
+        """Drop the outcomes that the client is done with; however far the mark moves."""
+        if lowest - self.lowest <= len(self.outcomes):
+            for sequence in range(self.lowest, lowest):
+                self.outcomes.pop(sequence, None)
+        else:
+            self.outcomes = {
+                sequence: outcome
+                for sequence, outcome in self.outcomes.items()
+                if sequence >= lowest
+            }
+        self.lowest = max(self.lowest, lowest)
+
 
 class Sessions(Generic[Outcome]):
     """At most `capacity` sessions; the one that was used longest ago goes first."""
@@ -60,7 +73,5 @@ class Sessions(Generic[Outcome]):
         if session is None:
             return None
         self._sessions.move_to_end(command.session)
-        for sequence in range(session.lowest, command.lowest):
-            session.outcomes.pop(sequence, None)
-        session.lowest = max(session.lowest, command.lowest)
+        session.forget_below(command.lowest)
         return session if command.sequence >= session.lowest else None
