@@ -5,7 +5,7 @@ in `core`.
 """
 
 import logging
-from asyncio import AbstractEventLoop, Future, Task, get_running_loop, shield
+from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
 from random import Random
 from types import MappingProxyType
@@ -22,29 +22,18 @@ from consensual.raft.driver.applier import Applier, Listener, refuse_inside_proc
 from consensual.raft.driver.changes import Changes
 from consensual.raft.driver.clerk import Clerk
 from consensual.raft.driver.engine import Engine
+from consensual.raft.driver.life import Life, Run
 from consensual.raft.driver.ports import Processor, Sender, StateMachine, Storage
 from consensual.raft.driver.reader import Reader
 from consensual.raft.driver.status import NodeStatus, Watchers, describe
 from consensual.raft.errors import (
     ConsensualError,
     InvalidParameters,
-    NodeStopped,
     UnknownAction,
     UnknownQuery,
-    WrongLoop,
 )
 
 Consistency = Literal['linearizable', 'local']
-
-
-class _Run:
-    """The parts of a node that live from a start to the next stop."""
-
-    def __init__(self, engine: Engine, clerk: Clerk, reader: Reader, changes: Changes) -> None:
-        self.engine = engine
-        self.clerk = clerk
-        self.reader = reader
-        self.changes = changes
 
 
 class Node:
@@ -75,14 +64,12 @@ class Node:
         self._storage = storage
         self._settings = settings
         self._logger = logger
-        self._given_loop = self._loop = loop
         self._random = random
-        self._applier = Applier(processors, state_machine, logger, self._fail)
         self._watchers = Watchers()
-        self._run: Optional[_Run] = None
-        self._starting: Optional[Future[None]] = None
-        self._stopping: Optional[Task[None]] = None
-        self._stopped_by: Optional[ConsensualError] = None
+        self._life = Life(
+            self._address.id, self._make_run, loop=loop, logger=logger, on_end=self._watchers.end
+        )
+        self._applier = Applier(processors, state_machine, logger, self._life.fail)
 
     @classmethod
     def from_url(  # noqa: PLR0913 - each has a default that does
@@ -180,13 +167,12 @@ class Node:
     @property
     def loop(self) -> Optional[AbstractEventLoop]:
         """The event loop that it lives on; None before its first use."""
-        return self._loop
+        return self._life.loop
 
     @property
     def status(self) -> NodeStatus:
         """What it is at this moment."""
-        state = self._run.engine.state if self._run is not None and self._is_recovered else None
-        return describe(self._url, self._address.id, state, self._applier.applied_index)
+        return describe(self._url, self._address.id, self._life.state, self._applier.applied_index)
 
     async def watch(self) -> AsyncIterator[NodeStatus]:
         """Yield the status, and again after each change of role, term, leader or membership.
@@ -194,7 +180,7 @@ class Node:
         Ends when the node is stopped. A watcher that lags far behind misses the
         oldest changes.
         """
-        await self._running()
+        await self._life.running()
         async for status in self._watchers.watch(self.status):
             yield status
 
@@ -206,10 +192,7 @@ class Node:
         The first other call does it, too, on a node that was never stopped.
         Raises what the storage raises, and `WrongLoop`.
         """
-        if self._stopping is not None:
-            await shield(self._stopping)
-        self._stopped_by = None
-        await self._running()
+        await self._life.start()
 
     async def stop(self) -> None:
         """Stop taking part; a leader hands over first. Membership is unchanged.
@@ -218,19 +201,7 @@ class Node:
         started, do nothing.
         """
         refuse_inside_processor('stop')
-        if self._stopping is None and self._run is not None:
-            loop = self._run.engine.loop
-            if loop.is_closed():
-                await self._run.engine.abandon()
-                self._forget_run()
-                return
-            if loop is not get_running_loop():
-                raise self._wrong_loop()
-            self._stopping = loop.create_task(self._stop(self._run))
-        if self._stopping is not None:
-            await shield(self._stopping)
-        elif self._stopped_by is None:
-            self._stopped_by = NodeStopped(f'{self._address.id} was stopped: start() it first')
+        await self._life.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -239,66 +210,7 @@ class Node:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def _stop(self, run: _Run) -> None:
-        state = run.engine.state
-        if state.leader == state.id and len(state.configuration.voters) > 1:
-            try:
-                await run.changes.transfer('', 2 * self._settings.election_timeout)
-            except ConsensualError as error:
-                self._logger.info('%s stops without a successor: %s', self._address.id, error)
-        stopped = NodeStopped(f'{self._address.id} was stopped: start() it first')
-        self._stopped_by = self._stopped_by or stopped
-        await run.engine.stop(stopped)
-        self._forget_run()
-
-    def _forget_run(self) -> None:
-        self._run, self._stopping, self._starting = None, None, None
-        self._loop = self._given_loop
-        self._watchers.end()
-
-    def _fail(self, error: ConsensualError) -> None:
-        """Stop by an error: the engine has ended, its remains are cleared away."""
-        self._stopped_by = error
-        run = self._run
-        if run is not None:
-            run.engine.fail(error)
-            if self._stopping is None:
-                self._stopping = run.engine.loop.create_task(self._clear_away(run))
-
-    async def _clear_away(self, run: _Run) -> None:
-        await run.engine.stop()
-        self._forget_run()
-
-    @property
-    def _is_recovered(self) -> bool:
-        return self._starting is not None and self._starting.done()
-
-    async def _running(self) -> _Run:
-        """Return the run that goes on; begin one on a node that was never stopped."""
-        run = self._run
-        if run is not None and self._is_recovered and self._stopped_by is None:
-            if run.engine.loop is not get_running_loop():
-                raise self._wrong_loop()
-            return run
-        if self._stopped_by is not None:
-            raise self._stopped_by
-        loop = get_running_loop()
-        if self._loop is not None and self._loop is not loop:
-            raise self._wrong_loop()
-        if self._starting is None:
-            self._loop = loop
-            self._starting = loop.create_task(self._begin(loop))
-        starting = self._starting
-        await shield(starting)
-        return await self._running()
-
-    def _wrong_loop(self) -> WrongLoop:
-        return WrongLoop(
-            f'{self._address.id} lives on another event loop: make it inside the loop that '
-            'uses it, or stop() it there before using it here'
-        )
-
-    async def _begin(self, loop: AbstractEventLoop) -> None:
+    def _make_run(self, loop: AbstractEventLoop) -> Run:
         engine = Engine(
             self._address,
             settings=self._settings,
@@ -309,7 +221,7 @@ class Node:
             applier=self._applier,
             logger=self._logger,
             on_change=self._show_change,
-            on_failure=self._fail,
+            on_failure=self._life.fail,
         )
         opener = f'{self._address.id} {self._random.getrandbits(64):016x}'
         clerk, reader = Clerk(engine, opener), Reader(engine, self._applier)
@@ -321,16 +233,11 @@ class Node:
             changes.configuration_applied,
             clerk.was_reset,
         )
-        try:
-            await engine.start()
-        except BaseException:
-            self._starting = None
-            raise
-        self._run = _Run(engine, clerk, reader, changes)
+        return Run(engine, clerk, reader, changes)
 
     def _show_change(self) -> None:
-        if self._run is not None:
-            self._run.changes.node_changed()
+        if self._life.run is not None:
+            self._life.run.changes.node_changed()
             self._watchers.tell(self.status)
 
     async def receive(self, *, kind: MessageKind, message: Any) -> Any:
@@ -339,7 +246,7 @@ class Node:
         Raises `InvalidMessage` for what does not validate (nothing changed), and
         `NodeStopped`.
         """
-        run = await self._running()
+        run = await self._life.running()
         return await run.engine.receive(kind, message)
 
     # commands and reads
@@ -368,7 +275,7 @@ class Node:
         processor raised; `NoLeader`, `Overloaded` and `NotMember` when nothing was done;
         `OutcomeUnknown` when it may or may not be applied.
         """
-        run = await self._running()
+        run = await self._life.running()
         refuse_inside_processor('execute')
         if not isinstance(action, str) or action not in self._processors:
             raise UnknownAction(
@@ -382,7 +289,7 @@ class Node:
 
         Raises `NoLeader`, `LeadershipLost`, `NotMember`.
         """
-        run = await self._running()
+        run = await self._life.running()
         refuse_inside_processor('ensure_linearizable')
         await run.reader.ensure_linearizable(_checked(timeout))
 
@@ -414,7 +321,7 @@ class Node:
                 f"consistency is 'linearizable' or 'local', not {consistency!r}"
             )
         else:
-            await self._running()
+            await self._life.running()
         result = queries[name](parameters)
         return await result if hasattr(result, '__await__') else result
 
@@ -429,7 +336,7 @@ class Node:
         return await _as_text(self._solo())
 
     async def _solo(self) -> None:
-        run = await self._running()
+        run = await self._life.running()
         refuse_inside_processor('solo')
         run.engine.step_now(SoloRequested())
         await run.changes.until_applied(run.engine.state.log.last_index)
@@ -449,7 +356,7 @@ class Node:
     async def _change(
         self, attached: Collection[URL], detached: Collection[URL], timeout: float
     ) -> None:
-        run = await self._running()
+        run = await self._life.running()
         refuse_inside_processor('a membership change')
         if not attached and not detached:
             raise InvalidParameters('name at least one node')
@@ -468,7 +375,7 @@ class Node:
         return await _as_text(self._detach())
 
     async def _detach(self) -> None:
-        run = await self._running()
+        run = await self._life.running()
         refuse_inside_processor('detach')
         state = run.engine.state
         if not state.is_attached:
@@ -488,7 +395,7 @@ class Node:
         return await _as_text(self._transfer(url))
 
     async def _transfer(self, url: Optional[URL]) -> None:
-        run = await self._running()
+        run = await self._life.running()
         refuse_inside_processor('transfer_leadership')
         target = address_of(url).id if url is not None else ''
         await run.changes.transfer(target, 2 * self._settings.election_timeout)

@@ -5,7 +5,7 @@ Knows processors and outcomes; what is committed it is told.
 
 import inspect
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Task, current_task, sleep
+from asyncio import AbstractEventLoop, CancelledError, Task, sleep
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -16,6 +16,7 @@ from msgspec import Struct
 from consensual.raft.core.log import Command, Entry, OpenSession, Reconfiguration
 from consensual.raft.core.sessions import Sessions
 from consensual.raft.driver import parameters
+from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.ports import Context, Processor, StateMachine
 from consensual.raft.errors import (
     ConsensualError,
@@ -198,7 +199,7 @@ class Applier:
                 try:
                     outcome = Outcome(await awaitable)
                 except CancelledError as error:
-                    if _is_being_cancelled():
+                    if is_being_cancelled():
                         raise
                     outcome = self._failure(index, entry, error)
                 except Exception as error:  # noqa: BLE001 - the user's: it is the outcome
@@ -292,11 +293,6 @@ _FORGOTTEN = (
     'the command came again after its session was closed or had moved on: '
     'whether it was applied before is not known'
 )
-
-
-def _is_being_cancelled() -> bool:
-    task = current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _takes_context(processor: Processor) -> bool:

@@ -4,7 +4,7 @@ Holds no rule of Raft: it moves events in and effects out, in their order.
 """
 
 import logging
-from asyncio import AbstractEventLoop, Future, Task, TimerHandle
+from asyncio import AbstractEventLoop, CancelledError, Future, Task, TimerHandle
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Any, Optional, Protocol, TypeVar, Union
@@ -24,6 +24,7 @@ from consensual.raft.core.messages import (
 from consensual.raft.core.raft import Raft
 from consensual.raft.core.state import Settings, State
 from consensual.raft.driver.applier import Applier
+from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.peers import OnReply, Peers
 from consensual.raft.driver.ports import MessageKind, Sender, Storage
 from consensual.raft.errors import (
@@ -313,7 +314,9 @@ class Engine:
     async def _await_write(self, number: int, writing: Awaitable[None]) -> None:
         try:
             await writing
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing goes on after it
+        except (Exception, CancelledError) as error:
+            if isinstance(error, CancelledError) and is_being_cancelled():
+                raise
             failure = _storage_error(error)
             failure.__cause__ = error
             self.fail(failure)
@@ -354,7 +357,7 @@ async def _result(value: Union[Result, Awaitable[Result]]) -> Result:
     return value
 
 
-def _storage_error(error: Exception) -> StorageError:
+def _storage_error(error: BaseException) -> StorageError:
     if isinstance(error, StorageError):
         return error
     return StorageFailed(f'a write failed: {error!r}; nothing is acknowledged after it')

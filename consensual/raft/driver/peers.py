@@ -4,7 +4,7 @@ Knows the Sender; what is sent and what an answer means it does not.
 """
 
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, current_task, gather
+from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, gather
 from collections.abc import Callable, Mapping
 from typing import Optional
 
@@ -12,6 +12,7 @@ from yarl import URL
 
 from consensual.raft.core.configuration import NodeId
 from consensual.raft.core.messages import KINDS, Reply, Request, decode_reply, encode
+from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.ports import Sender
 from consensual.raft.errors import ConsensualError, InvalidMessage
 
@@ -85,8 +86,7 @@ class Peers:
         except ConsensualError as error:
             self._logger.debug('no answer of %s: %s', url, error)
         except CancelledError:
-            task = current_task()
-            if task is not None and task.cancelling():
+            if is_being_cancelled():
                 call.end()
                 raise
             self._logger.warning('the sender to %s was cancelled', url)
