@@ -1,6 +1,8 @@
 """The command line: `python -m consensual COMMAND`."""
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 
 from consensual import __version__
@@ -16,5 +18,10 @@ def main(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(title='commands', required=True, metavar='COMMAND')
     demo.add_to(commands)
     options = parser.parse_args(arguments)
-    status: int = options.run(options)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return status

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import sys
 import time
@@ -90,8 +91,8 @@ def check_lines(path: Path, lines: list[str]) -> None:
     if not lines:
         raise BadInputError(f'{path}: empty; there is nothing to replicate')
     for number, line in enumerate(lines, 1):
-        if len(line.encode()) > LINE_LIMIT:
-            raise BadInputError(f'{path}: line {number} is longer than {LINE_LIMIT} bytes')
+        if len(json.dumps(line)) > LINE_LIMIT:
+            raise BadInputError(f'{path}: line {number} is longer than {LINE_LIMIT} bytes of JSON')
 
 
 class CuttableSender(communication.Sender):

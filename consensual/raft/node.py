@@ -5,8 +5,8 @@ in `core`.
 """
 
 import logging
-from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from asyncio import AbstractEventLoop, Future, get_running_loop
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from random import Random
 from types import MappingProxyType
 from typing import Any, Literal, Optional, Self
@@ -32,6 +32,9 @@ from consensual.raft.errors import (
     UnknownAction,
     UnknownQuery,
 )
+
+CHANGE_TIMEOUT = 30.0
+"""Seconds that attach and detach try, unless told otherwise."""
 
 Consistency = Literal['linearizable', 'local']
 
@@ -129,7 +132,7 @@ class Node:
             processors=actions,
             state_machine=state_machine,
             storage=storage or MemoryStorage(),
-            settings=Settings(heartbeat, timeout),
+            settings=Settings(heartbeat, timeout, max(15.0, CHANGE_TIMEOUT - 4 * timeout)),
             logger=logger or logging.getLogger('consensual'),
             loop=loop,
             random=random or Random(),  # noqa: S311 - no secret is drawn from it
@@ -192,6 +195,7 @@ class Node:
         The first other call does it, too, on a node that was never stopped.
         Raises what the storage raises, and `WrongLoop`.
         """
+        refuse_inside_processor('start')
         await self._life.start()
 
     async def stop(self) -> None:
@@ -226,7 +230,8 @@ class Node:
         opener = f'{self._address.id} {self._random.getrandbits(64):016x}'
         clerk, reader = Clerk(engine, opener), Reader(engine, self._applier)
         changes = Changes(engine, self._applier, self._random)
-        engine.participants = clerk, reader, changes
+        engine.contributors = clerk, reader
+        engine.waiting = clerk, reader, changes
         self._applier.listener = Listener(
             clerk.command_applied,
             clerk.session_opened,
@@ -316,14 +321,29 @@ class Node:
             )
         if consistency == 'linearizable':
             await self.ensure_linearizable(timeout=timeout)
-        elif consistency != 'local':
+            result = await self._between_commands(lambda: queries[name](parameters))
+        elif consistency == 'local':
+            await self._life.running()
+            result = queries[name](parameters)
+        else:
             raise InvalidParameters(
                 f"consistency is 'linearizable' or 'local', not {consistency!r}"
             )
-        else:
-            await self._life.running()
-        result = queries[name](parameters)
         return await result if hasattr(result, '__await__') else result
+
+    async def _between_commands(self, call: Callable[[], Any]) -> Any:
+        """Return what the call returns when no command is half applied."""
+        future: Future[Any] = get_running_loop().create_future()
+
+        def run() -> None:
+            if not future.done():
+                try:
+                    future.set_result(call())
+                except Exception as error:  # noqa: BLE001 - the user's, who is given it
+                    future.set_exception(error)
+
+        self._applier.between_commands(run)
+        return await future
 
     # membership
 
@@ -341,7 +361,9 @@ class Node:
         run.engine.step_now(SoloRequested())
         await run.changes.until_applied(run.engine.state.log.last_index)
 
-    async def attach_nodes(self, urls: Collection[URL], *, timeout: float = 30.0) -> Optional[str]:
+    async def attach_nodes(
+        self, urls: Collection[URL], *, timeout: float = CHANGE_TIMEOUT
+    ) -> Optional[str]:
         """Make voters of new or reset nodes; return None or error text.
 
         None when all of them have caught up and vote in a stable cluster, as
@@ -349,7 +371,9 @@ class Node:
         """
         return await _as_text(self._change(urls, (), timeout))
 
-    async def detach_nodes(self, urls: Collection[URL], *, timeout: float = 30.0) -> Optional[str]:
+    async def detach_nodes(
+        self, urls: Collection[URL], *, timeout: float = CHANGE_TIMEOUT
+    ) -> Optional[str]:
         """Remove members, this one or the leader among them, too; return None or error text."""
         return await _as_text(self._change((), urls, timeout))
 
@@ -362,8 +386,7 @@ class Node:
             raise InvalidParameters('name at least one node')
         attach = {address.id: address for address in map(address_of, attached)}
         detach = {address.id: address for address in map(address_of, detached)}
-        margin = 2 * self._settings.election_timeout
-        await run.changes.change(list(attach.values()), list(detach), _checked(timeout) + margin)
+        await run.changes.change(list(attach.values()), list(detach), _checked(timeout))
 
     async def detach(self) -> Optional[str]:
         """Leave the cluster; return None or error text.
@@ -380,10 +403,12 @@ class Node:
         state = run.engine.state
         if not state.is_attached:
             run.engine.step_now(ResetRequested())
+            await run.engine.until_durable()
+            await self._between_commands(lambda: None)
         elif state.configuration.members == (state.me,):
             run.engine.step_now(LeaveRequested())
         else:
-            return await self._change((), (self._url,), 30.0)
+            return await self._change((), (self._url,), CHANGE_TIMEOUT)
         await run.engine.until_durable()
 
     async def transfer_leadership(self, url: Optional[URL] = None) -> Optional[str]:

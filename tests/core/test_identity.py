@@ -124,7 +124,7 @@ def test_reset_draws_a_new_incarnation():
 def test_inquiry_is_answered_by_whatever_incarnation():
     """The leader asks for what it cannot know yet: who the newcomer is."""
     core = Core('d')
-    reply = core.ask(Inquire(Route('cluster', 'a', 'a1', 'd', '')))
+    reply = core.ask(Inquire(Route('cluster', 'a', 'a1', 'd', ''), 'r'))
     back = Route('cluster', 'd', core.state.incarnation, 'a', 'a1')
     assert reply == InquireReply(back, True, '')
 
@@ -133,14 +133,14 @@ def test_inquiry_is_answered_by_whatever_incarnation():
 def test_member_is_not_empty(cluster_id):
     """Only an empty node can be attached; a history could contradict the cluster's."""
     core = follower_core([1])
-    reply = core.ask(Inquire(Route(cluster_id, 'x', 'x1', 'a', '')))
+    reply = core.ask(Inquire(Route(cluster_id, 'x', 'x1', 'a', ''), 'r'))
     assert (reply.is_empty, reply.cluster_id) == (False, 'cluster')
 
 
 def test_incarnation_is_durable_before_it_is_told():
     """A newcomer that forgot who it said it was would be another one."""
     core = Core('d', is_disk_slow=True)
-    call = core.call(Inquire(Route('cluster', 'a', 'a1', 'd', '')))
+    call = core.call(Inquire(Route('cluster', 'a', 'a1', 'd', ''), 'r'))
     assert core.answers == {}
     core.persist()
     assert core.answers[call].is_empty

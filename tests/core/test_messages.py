@@ -60,7 +60,7 @@ REQUESTS: list[Request] = [
     request_vote(term=4, last=(3, 2), is_transfer=True),
     request_pre_vote(term=4, last=(3, 2)),
     TimeoutNow(TO_A, 4),
-    Inquire(TO_A),
+    Inquire(TO_A, 'request'),
     Propose(TO_A, [command('x'), OpenSession('me')]),
     ReadIndex(TO_A),
     ChangeMembership(TO_A, 'change', [address('d')], ['c']),
@@ -71,7 +71,7 @@ REPLIES = [
     (request_vote(term=4, last=(3, 2)), VoteReply(BACK, 4, True)),
     (request_pre_vote(term=4, last=(3, 2)), VoteReply(BACK, 4, False)),
     (TimeoutNow(TO_A, 4), Accepted(BACK)),
-    (Inquire(TO_A), InquireReply(BACK, True, 'cluster')),
+    (Inquire(TO_A, 'request'), InquireReply(BACK, True, 'cluster')),
     (Propose(TO_A, []), Accepted(BACK)),
     (ReadIndex(TO_A), ReadIndexReply(BACK, 7)),
     (ChangeMembership(TO_A, 'change'), Accepted(BACK)),
@@ -210,7 +210,7 @@ def test_reply_of_somebody_else_is_invalid(back):
 
 def test_inquiry_may_be_answered_by_any_incarnation_of_the_node():
     """It asks for the incarnation, so it cannot know it; the name must fit."""
-    request = Inquire(type(TO_A)('cluster', 'b', 'b1', 'a', ''))
+    request = Inquire(type(TO_A)('cluster', 'b', 'b1', 'a', ''), 'r')
     reply = InquireReply(type(TO_A)('cluster', 'a', 'any', 'b', 'b1'), True)
     assert decode_reply(request, encode(reply)) == reply
     with pytest.raises(InvalidMessage):

@@ -47,7 +47,7 @@ def excuse_stall(state: State, waiting: Follower | PreCandidate | Candidate) -> 
         waiting.is_excused = False
         return False
     waiting.is_excused = True
-    waiting.election_deadline = state.now + 2 * state.settings.heartbeat
+    waiting.election_deadline = state.now + state.settings.heartbeat
     return True
 
 

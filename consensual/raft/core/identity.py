@@ -36,6 +36,10 @@ def refuse_stranger(state: State, request: Request) -> Optional[Refused]:
         return Refused(Reason.INCARNATION, state.incarnation)
     if state.is_attached or (is_empty(state) and type(request) is AppendEntries):
         return None
+    if isinstance(request, RequestVote | RequestPreVote) and (
+        refusal := refuse_removed(state, request)
+    ):
+        return refusal
     return Refused(Reason.DETACHED)
 
 
@@ -72,16 +76,16 @@ def is_member(state: State, route: Route) -> bool:
 
 
 def refuse_removed(state: State, request: RequestVote | RequestPreVote) -> Optional[Refused]:
-    """Refuse a non-member, if this node's committed configuration is newer than its own.
+    """Refuse a non-member, if what is committed here is as new as its configuration.
 
-    An older one proves nothing: the asker may have been added since.
+    An older configuration proves nothing: the asker may have been added since,
+    unless the entry that added it was overwritten by another that is committed.
     """
     committed = state.committed_configured
-    is_newer = (committed.term, committed.index) > (
-        request.configuration_term,
-        request.configuration_index,
-    )
-    if is_newer and not is_member(state, request.route):
+    term, index = request.configuration_term, request.configuration_index
+    is_as_new = (committed.term, committed.index) >= (term, index)
+    is_overwritten = index <= state.commit_index and state.log.term_at(index) != term
+    if (is_as_new or is_overwritten) and not is_member(state, request.route):
         return Refused(Reason.REMOVED)
     return None
 

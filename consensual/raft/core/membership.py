@@ -7,7 +7,7 @@ from typing import Optional
 
 from consensual.raft.core import replication, terms, transfer
 from consensual.raft.core.commitment import has_committed_in_own_term
-from consensual.raft.core.configuration import Configuration, Member, NodeId
+from consensual.raft.core.configuration import Configuration, Incarnation, Member, NodeId
 from consensual.raft.core.effects import INFO
 from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import (
@@ -41,6 +41,9 @@ from consensual.raft.errors import (
     NodeUnreachable,
     NotMember,
 )
+
+FAILURE_LIMIT = 64
+"""Attachments that failed lately, whose callers may still ask why."""
 
 # Asking for a change.
 
@@ -93,7 +96,7 @@ def refuse_change(state: State, leader: Leader, request: ChangeMembership) -> Op
         )
     if request.attach:
         return _refuse_attachment(state, request)
-    return _refuse_detachment(state, request)
+    return _refuse_detachment(state, leader, request)
 
 
 def is_changing(state: State, leader: Leader) -> bool:
@@ -112,7 +115,9 @@ def _refuse_attachment(state: State, request: ChangeMembership) -> Optional[Refu
     return None
 
 
-def _refuse_detachment(state: State, request: ChangeMembership) -> Optional[Refused]:
+def _refuse_detachment(
+    state: State, leader: Leader, request: ChangeMembership
+) -> Optional[Refused]:
     for node_id in request.detach:
         if state.configuration.find(node_id) is None:
             return _refused(NotMember, f'{node_id} is no member of the cluster')
@@ -121,6 +126,13 @@ def _refuse_detachment(state: State, request: ChangeMembership) -> Optional[Refu
             InvalidParameters,
             'a cluster cannot lose all its members at once; '
             'the last one leaves by its own detach()',
+        )
+    remaining = without(state.configuration, request.detach)
+    if not replication.is_heard_by_quorum(state, leader, remaining.electorate):
+        return _refused(
+            NodeUnreachable,
+            'the remaining members could not go on: less than a majority of them answers; '
+            'detach the dead ones first',
         )
     return None
 
@@ -174,11 +186,26 @@ def ask_newcomers(state: State, attachment: Attachment) -> None:
             continue
         attachment.asked.add(node_id)
         route = Route(state.cluster_id, state.id, state.incarnation, node_id, '')
-        state.durability.send_in_parallel(Inquire(route))
+        spent = last_incarnation(state, node_id)
+        state.durability.send_in_parallel(Inquire(route, attachment.request, spent))
+
+
+def last_incarnation(state: State, node_id: NodeId) -> Incarnation:
+    """Return under which incarnation the node was in the cluster last, if ever."""
+    members = (
+        member
+        for configured in reversed(state.history)
+        for member in configured.configuration.members
+        if member.id == node_id
+    )
+    last = next(members, None)
+    return last.incarnation if last is not None else ''
 
 
 def answer_inquiry(state: State, call: CallId, request: Inquire) -> None:
     """Tell who this node is, and whether a history forbids it to join."""
+    if is_empty(state) and request.spent == state.incarnation:
+        state.forget_identity()
     route = request.route
     back = Route(
         route.cluster_id, state.id, state.incarnation, route.sender, route.sender_incarnation
@@ -195,7 +222,11 @@ def take_inquiry_reply(
     if not isinstance(leader, Leader) or request.route.cluster_id != state.cluster_id:
         return
     attachment = leader.attachment
-    if attachment is None or node_id not in attachment.asked:
+    if (
+        attachment is None
+        or attachment.request != request.request
+        or node_id not in attachment.asked
+    ):
         return
     attachment.asked.discard(node_id)
     address = attachment.addresses[node_id]
@@ -221,6 +252,8 @@ def fail_attachment(leader: Leader, error: type[Exception], text: str) -> None:
     """Give the attachment up before it changed anything; who asks again is told why."""
     if leader.attachment is not None:
         leader.failures[leader.attachment.request] = error.__name__, text
+        if len(leader.failures) > FAILURE_LIMIT:
+            del leader.failures[next(iter(leader.failures))]
         leader.attachment = None
 
 
@@ -269,17 +302,19 @@ def promote_or_drop(state: State, leader: Leader) -> None:
     for progress in learners:
         _end_round(state, progress)
     request = state.configured.change.request
-    if all(progress.is_caught_up for progress in learners):
+    since = state.now - state.settings.election_timeout
+    late = [item for item in learners if not item.is_caught_up or item.heard_at <= since]
+    if not late:
         voters = state.configuration.voters + state.configuration.learners
         enter_joint(state, leader, Configuration(voters), request)
     elif leader.learners_deadline is not None and state.now >= leader.learners_deadline:
-        late = ', '.join(item.member.id for item in learners if not item.is_caught_up)
+        names = ', '.join(item.member.id for item in late)
         adopt(
             state,
             leader,
             Configuration(state.configuration.voters),
             request,
-            f'{late} did not catch up within {state.settings.attach_timeout:g} s '
+            f'{names} did not catch up within {state.settings.attach_timeout:g} s '
             'and was dropped; attach it again',
         )
 
@@ -349,7 +384,7 @@ def welcome(state: State, request: AppendEntries) -> None:
     state.cluster_id = request.route.cluster_id
     state.is_attached = True
     state.durability.hard_state_changed()
-    state.role = Follower(state.draw_election_deadline())
+    state.role = Follower(state.draw_election_deadline(), state.now)
 
 
 def notice_removal(state: State) -> None:
@@ -359,7 +394,7 @@ def notice_removal(state: State) -> None:
     those from before a newcomer's time never named it.
     """
     committed = state.committed_configured
-    if state.me in committed.configuration.members + state.configuration.members:
+    if state.me in committed.configuration.members:
         return
     if any(
         state.me in configured.configuration.members

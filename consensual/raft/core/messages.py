@@ -115,9 +115,15 @@ class TimeoutNow(Struct, frozen=True):
 
 
 class Inquire(Struct, frozen=True):
-    """The leader asks a node to be attached who it is."""
+    """The leader asks a node to be attached who it is.
+
+    `spent` is the incarnation under which the node was attached before: it never
+    comes back, so the node begins another life if it is still that one.
+    """
 
     route: Route
+    request: str
+    spent: Incarnation = ''
     version: int = PROTOCOL_VERSION
 
 

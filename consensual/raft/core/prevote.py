@@ -19,19 +19,21 @@ def time_out(state: State) -> None:
     that never got an entry has nobody to ask, and nothing to lose: it empties
     itself.
     """
-    if not state.is_voter and is_patient(state):
+    if not state.may_stand and is_patient(state):
         return None
     state.pre_vote_round += 1
     deadline = state.draw_election_deadline()
-    if state.is_voter:
+    if state.may_stand:
         state.role = PreCandidate(deadline, state.pre_vote_round)
         state.role.granted.add(state.me)
         if has_quorum(state.electorate, state.role.granted):
             return election.stand(state)
     elif not state.log.last_index:
         return state.reset()
+    elif isinstance(state.role, Follower):
+        state.role.election_deadline = deadline
     else:
-        state.role = Follower(deadline)
+        state.role = Follower(deadline, state.now)
     for member in state.configuration.electors:
         if member != state.me:
             state.durability.withhold_request(
@@ -50,10 +52,13 @@ def time_out(state: State) -> None:
 def is_patient(state: State) -> bool:
     """A newcomer waits until its leader, or another one, must have given it up."""
     role = state.role
-    if was_voter(state) or not isinstance(role, Follower) or role.heard_at is None:
+    if was_voter(state) or not isinstance(role, Follower):
         return False
-    role.election_deadline = role.heard_at + state.settings.attach_timeout
-    return state.now < role.election_deadline
+    given_up_at = max(role.since, role.heard_at or 0.0) + state.settings.attach_timeout
+    if state.now >= given_up_at:
+        return False
+    role.election_deadline = given_up_at
+    return True
 
 
 def answer_pre_vote_request(state: State, call: CallId, request: RequestPreVote) -> None:

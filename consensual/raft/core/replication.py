@@ -6,6 +6,7 @@ When an entry counts as committed is `commitment`; who is a peer is `membership`
 from collections.abc import Sequence
 
 from consensual.raft.core import terms
+from consensual.raft.core.configuration import Electorate
 from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import is_member
 from consensual.raft.core.log import Entry, NoOp, Payload
@@ -87,12 +88,15 @@ def take_proposals(state: State, call: CallId, request: Propose) -> None:
 def beat(state: State, leader: Leader) -> None:
     """Send everybody something every heartbeat, or step down (§5.2, check quorum).
 
-    A leader that was stalled itself cannot hold the silence against the others.
+    A leader that was stalled itself cannot hold the silence against the others,
+    once.
     """
-    if state.now - leader.heartbeat_deadline > state.settings.heartbeat:
+    is_late = state.now - leader.heartbeat_deadline > state.settings.heartbeat
+    if is_late and not leader.is_excused:
         for progress in leader.peers.values():
             progress.heard_at = state.now
-    if not _is_heard_by_quorum(state, leader):
+    leader.is_excused = is_late
+    if not is_heard_by_quorum(state, leader, state.electorate):
         state.warn(f'{state.id} cannot reach a majority any more and steps down')
         return terms.become_follower(state)
     leader.heartbeat_deadline = state.now + state.settings.heartbeat
@@ -101,11 +105,11 @@ def beat(state: State, leader: Leader) -> None:
         _send_one(state, leader, progress)
 
 
-def _is_heard_by_quorum(state: State, leader: Leader) -> bool:
+def is_heard_by_quorum(state: State, leader: Leader, electorate: Electorate) -> bool:
     """A leader that reached no quorum for an election timeout may be another's past."""
     since = state.now - state.settings.election_timeout
     heard = {peer.member for peer in leader.peers.values() if peer.heard_at > since}
-    return has_quorum(state.electorate, heard | {state.me})
+    return has_quorum(electorate, heard | {state.me})
 
 
 def send_due(state: State, leader: Leader) -> None:
@@ -117,27 +121,30 @@ def send_due(state: State, leader: Leader) -> None:
             if progress.may_probe:
                 _send_one(state, leader, progress)
             continue
-        while (
-            progress.next_index <= state.log.last_index
-            and len(progress.in_flight) < state.settings.in_flight_limit
-        ):
+        while progress.next_index <= state.log.last_index and _has_room(state, progress):
             _send_one(state, leader, progress)
         is_awaited = progress.sent_commit < min(progress.awaited_commit, state.commit_index)
-        if progress.is_due or is_awaited:
+        if (progress.is_due or is_awaited) and _has_room(state, progress):
             _send_one(state, leader, progress)
+
+
+def _has_room(state: State, progress: Progress) -> bool:
+    """The window is open, and not for a peer that seems to be away."""
+    return len(progress.in_flight) < state.settings.in_flight_limit and not _is_away(
+        state, progress
+    )
+
+
+def _is_away(state: State, progress: Progress) -> bool:
+    return progress.heard_at <= state.now - state.settings.election_timeout
 
 
 def _send_one(state: State, leader: Leader, progress: Progress) -> None:
     """Send the entries that follow, or none to a peer that seems to be away."""
-    log, settings, first = state.log, state.settings, progress.next_index
-    is_away = progress.heard_at <= state.now - settings.election_timeout
+    log, first = state.log, progress.next_index
     last = first - 1
-    if (
-        first <= log.last_index
-        and not is_away
-        and len(progress.in_flight) < settings.in_flight_limit
-    ):
-        last = min(log.last_within(first, settings.message_limit), log.last_index)
+    if first <= log.last_index and _has_room(state, progress):
+        last = min(log.last_within(first, state.settings.message_limit), log.last_index)
     leader.last_number += 1
     commit = min(state.commit_index, last)
     state.durability.send_in_parallel(

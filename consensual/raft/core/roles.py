@@ -25,20 +25,23 @@ class Detached:
 class Follower:
     """Follows a leader, or waits for one to show itself.
 
+    since: when it began to follow, or to wait.
     heard_at: when the leader was last heard; None when it was not.
     is_excused: its deadline was put off already, see `election.excuse_stall`.
     """
 
-    __slots__ = 'election_deadline', 'heard_at', 'is_excused', 'leader'
+    __slots__ = 'election_deadline', 'heard_at', 'is_excused', 'leader', 'since'
     name: RoleName = 'follower'
 
     def __init__(
         self,
         election_deadline: float,
+        since: float,
         leader: Optional[NodeId] = None,
         heard_at: Optional[float] = None,
     ) -> None:
         self.election_deadline = election_deadline
+        self.since = since
         self.leader = leader
         self.heard_at = heard_at
         self.is_excused = False
@@ -100,6 +103,7 @@ class Leader:
     last_number: the number of the latest AppendEntries.
     unconfirmed: the reads that wait, each with the number of the first message
         whose answers confirm it and with its read index (thesis §6.4).
+    is_excused: the others' silence was forgiven already, see `replication.beat`.
     learners_deadline: when the learners are given up.
     retire_deadline: set once it is removed: when it stops waiting to tell others.
     failures: why changes were refused after they had been accepted.
@@ -110,6 +114,7 @@ class Leader:
         'failures',
         'first_index',
         'heartbeat_deadline',
+        'is_excused',
         'last_number',
         'learners_deadline',
         'peers',
@@ -123,6 +128,7 @@ class Leader:
     def __init__(self, first_index: int, now: float) -> None:
         self.first_index = first_index
         self.heartbeat_deadline = now
+        self.is_excused = False
         self.peers: dict[NodeId, Progress] = {}
         self.last_number = 0
         self.waiting_reads: list[tuple[CallId, ReadIndex]] = []

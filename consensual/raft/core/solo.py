@@ -3,11 +3,14 @@
 Membership by consent is `membership`.
 """
 
+from hashlib import sha256
+
 from consensual.raft.core import election, terms
 from consensual.raft.core.configuration import Configuration
 from consensual.raft.core.effects import INFO
 from consensual.raft.core.log import Reconfiguration
 from consensual.raft.core.replication import append_own
+from consensual.raft.core.roles import Leader
 from consensual.raft.core.state import State
 from consensual.raft.errors import MembershipChangeInProgress, NotMember
 
@@ -19,13 +22,23 @@ def go_solo(state: State) -> None:
     the old cluster is heard in the new one, nor the other way.
     """
     terms.become_detached(state)
-    state.cluster_id = f'{state.random.getrandbits(64):016x}'
-    state.is_attached = True
     state.enter_term(state.current_term + 1)
+    state.cluster_id = name_cluster(state)
+    state.is_attached = True
     state.vote_for(state.id, state.incarnation)
     append_own(state, [Reconfiguration(Configuration((state.me,)))])
     state.notice(INFO, f'{state.id} is a cluster of its own: {state.cluster_id}')
     election.lead(state)
+
+
+def name_cluster(state: State) -> str:
+    """Return an id that no other cluster has: no incarnation enters a term twice.
+
+    So it is new although the injected random numbers should repeat.
+    """
+    draw = state.random.getrandbits(64)
+    life = f'{state.id} {state.incarnation} {state.current_term} {draw}'
+    return sha256(life.encode()).hexdigest()[:16]
 
 
 def leave_alone(state: State) -> None:
@@ -33,7 +46,10 @@ def leave_alone(state: State) -> None:
     configuration = state.configuration
     if not state.is_attached:
         raise NotMember(f'{state.id} is in no cluster')
-    if configuration.voters != (state.me,) or not configuration.is_stable:
+    is_committed = (
+        not isinstance(state.role, Leader) or state.configured.index <= state.commit_index
+    )
+    if configuration.voters != (state.me,) or not configuration.is_stable or not is_committed:
         raise MembershipChangeInProgress(f'{state.id} is not the only member of its cluster')
     terms.become_detached(state)
 

@@ -124,7 +124,7 @@ class State:
         self.electorate: Electorate
         self.note_configurations(1)
         self.role: Role = (
-            Follower(self.draw_election_deadline()) if self.is_attached else Detached()
+            Follower(self.draw_election_deadline(), now) if self.is_attached else Detached()
         )
 
     def __repr__(self) -> str:
@@ -195,9 +195,17 @@ class State:
         return self.configured.change.configuration
 
     @property
-    def is_voter(self) -> bool:
-        """This very incarnation votes in the configuration in force."""
-        return self.configuration.is_voter(self.me)
+    def may_stand(self) -> bool:
+        """This very incarnation votes in the committed configuration or in a later one.
+
+        Not only in the one in force: whoever is about to be removed may have the
+        longest log, and is needed until C_new is committed (thesis §4.2.2).
+        """
+        return any(
+            configured.configuration.is_voter(self.me)
+            for configured in self.history
+            if configured.index >= self.committed_configured.index
+        )
 
     def note_configurations(self, first: int) -> None:
         """Take up the configurations among the entries from `first` on."""

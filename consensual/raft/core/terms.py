@@ -22,7 +22,7 @@ def become_follower(
     """Stop leading or standing; wait for a leader, or follow the one named."""
     former, state.role = (
         state.role,
-        Follower(state.draw_election_deadline(), leader, heard_at),
+        Follower(state.draw_election_deadline(), state.now, leader, heard_at),
     )
     let_go(state, former)
 

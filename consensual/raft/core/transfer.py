@@ -89,6 +89,9 @@ def take_answer(state: State, request: TimeoutNow, reply: object) -> None:
     if (
         isinstance(leader, Leader)
         and request.term == state.current_term
+        and leader.transfer is not None
+        and leader.transfer.is_sent
+        and leader.transfer.target == request.route.receiver
         and (leader.retire_deadline is not None or not isinstance(reply, Accepted))
     ):
         give_up(state, leader)
@@ -119,7 +122,7 @@ def take_over(state: State, call: CallId, request: TimeoutNow) -> None:
     if (
         isinstance(state.role, Follower | PreCandidate)
         and request.term == state.current_term
-        and state.is_voter
+        and state.may_stand
     ):
         election.stand(state, is_transfer=True)
     state.durability.withhold_answer(call, Accepted(request.route.back()))

@@ -5,7 +5,7 @@ Knows processors and outcomes; what is committed it is told.
 
 import inspect
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Task, sleep
+from asyncio import AbstractEventLoop, CancelledError, Task, sleep, wait
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -20,6 +20,7 @@ from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.ports import Context, Processor, StateMachine
 from consensual.raft.errors import (
     ConsensualError,
+    InvariantViolated,
     OutcomeUnknown,
     ProcessorFailed,
     UnknownAction,
@@ -56,7 +57,7 @@ def _ignore(*_: object) -> None:
 
 
 class _Applying:
-    """Marks the context in which a node's processors run, while one does."""
+    """Marks the context in which a processor runs, while it does."""
 
     __slots__ = ('is_active',)
 
@@ -81,6 +82,8 @@ class Applier:
     """Applies entries, tells the listener, and remembers outcomes by session.
 
     applied_index: the last entry that was applied here.
+    spoiled_by: why the state is not that of any entry, so that nothing can be
+        applied to it any more; None as long as all is well.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Applier:
         on_failure: Callable[[ConsensualError], None],
     ) -> None:
         self.applied_index = 0
+        self.spoiled_by: Optional[ConsensualError] = None
         self.listener = Listener(_ignore, _ignore, _ignore, _ignore)
         self._processors = dict(processors)
         self._with_context = {
@@ -102,8 +106,10 @@ class Applier:
         self._sessions: Sessions[Outcome] = Sessions()
         self._backlog: deque[tuple[int, Entry]] = deque()
         self._waiting: list[tuple[int, Callable[[], None]]] = []
+        self._between: list[Callable[[], None]] = []
         self._loop: Optional[AbstractEventLoop] = None
-        self._task: Optional[Task[None]] = None
+        self._drain_task: Optional[Task[None]] = None
+        self._is_awaiting = False
         self._is_scheduled = False
         self._is_reset_due = False
         self._marker = _Applying()
@@ -112,7 +118,9 @@ class Applier:
         return f'Applier(applied={self.applied_index}, backlog={len(self._backlog)})'
 
     def start(self, loop: AbstractEventLoop) -> None:
-        """Apply on that loop from now on."""
+        """Apply on that loop from now on. Raises `spoiled_by`."""
+        if self.spoiled_by is not None:
+            raise self.spoiled_by.with_traceback(None)
         self._loop = loop
 
     async def stop(self) -> None:
@@ -120,8 +128,18 @@ class Applier:
         self._loop = None
         self._backlog.clear()
         self._waiting.clear()
-        if self._task is not None:
-            await self._task
+        if self._drain_task is not None:
+            await wait([self._drain_task])
+
+    def abandon(self) -> None:
+        """The loop was closed: what went on there never goes on."""
+        if self._is_awaiting:
+            self.spoil('the loop was closed within a command')
+        self._loop = self._drain_task = None
+        self._is_awaiting = self._is_scheduled = False
+        self._backlog.clear()
+        self._waiting.clear()
+        self._between.clear()
 
     def feed(self, first: int, entries: Sequence[Entry]) -> None:
         """Take committed entries, from that index on; `run` applies them."""
@@ -131,9 +149,10 @@ class Applier:
     def reset(self) -> None:
         """Forget everything that was applied, once the processor that runs has ended."""
         self._backlog.clear()
+        self._waiting.clear()
         self.applied_index = 0
         self.listener.was_reset()
-        if self._task is not None:
+        if self._is_awaiting:
             self._is_reset_due = True
         else:
             self._empty()
@@ -142,7 +161,10 @@ class Applier:
         self._is_reset_due = False
         self._sessions = Sessions()
         if self._state_machine is not None:
-            self._state_machine.reset()
+            try:
+                self._state_machine.reset()
+            except Exception as error:  # noqa: BLE001 - the user's: there is no going on
+                self._fail(f'reset() of the state machine raised {_text_of(error)}')
 
     def when_applied(self, index: int, callback: Callable[[], None]) -> None:
         """Call back once the entry at that index was applied here, at once if it was."""
@@ -151,9 +173,16 @@ class Applier:
         else:
             self._waiting.append((index, callback))
 
+    def between_commands(self, callback: Callable[[], None]) -> None:
+        """Call back when no command is half applied, at once if none is."""
+        if self._is_awaiting:
+            self._between.append(callback)
+        else:
+            callback()
+
     def run(self) -> None:
         """Apply what was fed, for a slice of time; go on in later turns of the loop."""
-        if self._task is not None or self._loop is None or not self._backlog:
+        if self._drain_task is not None or self._loop is None or not self._backlog:
             return
         token = _applying.set(self._marker)
         try:
@@ -161,7 +190,8 @@ class Applier:
         finally:
             _applying.reset(token)
         if awaited is not None:
-            self._task = self._loop.create_task(self._drain(self._loop, *awaited))
+            task = self._loop.create_task(self._drain(self._loop, *awaited))
+            self._drain_task = None if task.done() else task
         elif self._backlog and not self._is_scheduled:
             self._is_scheduled = True
             self._loop.call_soon(self._go_on)
@@ -181,6 +211,10 @@ class Applier:
                 self._backlog.clear()
                 self._on_failure(error)
                 return None
+            except Exception as error:
+                self._logger.exception('entry %d could not be applied', index)
+                self._fail(f'entry {index} could not be applied: {_text_of(error)}')
+                return None
             if awaitable is not None:
                 return index, entry, awaitable
             if loop.time() > end:
@@ -192,32 +226,53 @@ class Applier:
         self, loop: AbstractEventLoop, index: int, entry: Entry, awaitable: Awaitable[Any]
     ) -> None:
         """Await asynchronous processors in turn until nothing is left to apply."""
-        _applying.set(self._marker)
+        end = loop.time() + SLICE
         try:
             while True:
-                self._marker.is_active = True
-                try:
-                    outcome = Outcome(await awaitable)
-                except CancelledError as error:
-                    if is_being_cancelled():
-                        raise
-                    outcome = self._failure(index, entry, error)
-                except Exception as error:  # noqa: BLE001 - the user's: it is the outcome
-                    outcome = self._failure(index, entry, error)
-                finally:
-                    self._marker.is_active = False
+                outcome = await self._await(index, entry, awaitable)
                 if self._is_reset_due:
                     self._empty()
                 else:
                     self._record(index, entry, outcome)
-                    self._tell_waiting()
+                self._tell_between()
+                self._tell_waiting()
+                if loop.time() > end:
+                    await sleep(0)
+                    end = loop.time() + SLICE
                 while (awaited := self._apply_slice(loop)) is None:
                     if not self._backlog:
                         return
                     await sleep(0)
                 index, entry, awaitable = awaited
         finally:
-            self._task = None
+            self._drain_task = None
+
+    async def _await(self, index: int, entry: Entry, awaitable: Awaitable[Any]) -> Outcome:
+        """Return the outcome of a command; nothing else is applied meanwhile."""
+        marker = _Applying()
+        _applying.set(marker)
+        marker.is_active = self._is_awaiting = True
+        try:
+            return Outcome(await awaitable)
+        except CancelledError as error:
+            if is_being_cancelled():
+                self._fail(f'applying was cancelled within the command at entry {index}')
+                raise
+            return self._failure(index, entry, error)
+        except Exception as error:  # noqa: BLE001 - the user's: it is the command's outcome
+            return self._failure(index, entry, error)
+        finally:
+            marker.is_active = self._is_awaiting = False
+
+    def _fail(self, text: str) -> None:
+        """The state is no entry's any more: stop the node, for good."""
+        self._backlog.clear()
+        self._on_failure(self.spoil(text))
+
+    def spoil(self, text: str) -> ConsensualError:
+        """Never apply anything again: the state is ahead of what is stored, or half changed."""
+        self.spoiled_by = InvariantViolated(f'{text}; make a new Node, with empty state')
+        return self.spoiled_by
 
     def _apply(self, index: int, entry: Entry) -> Optional[Awaitable[Any]]:
         """Apply one entry; return what is to be awaited for its outcome, if anything."""
@@ -270,7 +325,7 @@ class Applier:
     def _failure(self, index: int, entry: Entry, error: BaseException) -> Outcome:
         action = entry.payload.action if type(entry.payload) is Command else ''
         self._logger.warning('processor %r failed at entry %d', action, index, exc_info=error)
-        failure = ProcessorFailed(f'processor {action!r} raised {error!r}')
+        failure = ProcessorFailed(f'processor {action!r} raised {_text_of(error)}')
         failure.__cause__ = error
         return Outcome(None, failure)
 
@@ -280,6 +335,11 @@ class Applier:
             self._sessions.by_id[command.session].outcomes[command.sequence] = outcome
             self.listener.command_applied(command, outcome)
         self.applied_index = index
+
+    def _tell_between(self) -> None:
+        between, self._between = self._between, []
+        for callback in between:
+            callback()
 
     def _tell_waiting(self) -> None:
         if self._waiting:
@@ -293,6 +353,14 @@ _FORGOTTEN = (
     'the command came again after its session was closed or had moved on: '
     'whether it was applied before is not known'
 )
+
+
+def _text_of(error: BaseException) -> str:
+    """Return the exception's text; one that cannot be had is no reason to stop."""
+    try:
+        return repr(error)
+    except Exception:  # noqa: BLE001 - the user's
+        return type(error).__name__
 
 
 def _takes_context(processor: Processor) -> bool:

@@ -3,7 +3,7 @@
 The outcome is judged from this node's own log and state, not from a leader's word.
 """
 
-from asyncio import Future, timeout_at, wait
+from asyncio import FIRST_COMPLETED, Future, timeout_at, wait
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Optional, Union
@@ -14,6 +14,7 @@ from consensual.raft.core.log import Reconfiguration
 from consensual.raft.core.messages import (
     Accepted,
     ChangeMembership,
+    Reason,
     Refused,
     Reply,
     Request,
@@ -50,6 +51,7 @@ class Changes:
         self, attach: Sequence[Address], detach: Sequence[NodeId], timeout: float
     ) -> None:
         """Have nodes attached or detached; return once this node applied C_new."""
+        self._engine.refuse_stopped()
         request = f'{self._random.getrandbits(64):016x}'
         future: Future[None] = self._engine.loop.create_future()
         self._futures[request] = future
@@ -57,20 +59,20 @@ class Changes:
         def make(route: Route) -> Request:
             return ChangeMembership(route, request, list(attach), list(detach))
 
-        is_accepted = False
+        may_be_begun = False
         try:
             async with timeout_at(self._engine.loop.time() + timeout):
                 while not future.done():
-                    self._refuse_when_detached()
+                    self._refuse_when_detached(may_be_begun)
                     reply = await self._ask_leader(make)
-                    is_accepted = is_accepted or isinstance(reply, Accepted)
                     _raise_refusal(reply)
+                    may_be_begun = may_be_begun or not isinstance(reply, Refused)
                     await wait([future], timeout=self._engine.settings.heartbeat)
                 future.result()
                 if self._engine.state.id in detach:
                     await self.until(lambda: not self._engine.state.is_attached)
         except TimeoutError:
-            raise self._timed_out('the membership change', is_accepted, timeout) from None
+            raise self._timed_out('the membership change', may_be_begun, timeout) from None
         finally:
             del self._futures[request]
             if not future.cancel() and not future.cancelled():
@@ -78,6 +80,7 @@ class Changes:
 
     async def transfer(self, target: NodeId, timeout: float) -> None:
         """Have the leadership handed over; return once this node knows the new leader."""
+        self._engine.refuse_stopped()
         state = self._engine.state
         before = state.leader if not target else None
 
@@ -92,7 +95,7 @@ class Changes:
         try:
             async with timeout_at(self._engine.loop.time() + timeout):
                 while not is_done():
-                    self._refuse_when_detached()
+                    self._refuse_when_detached(may_be_begun=False)
                     before = before or state.leader
                     reply = await self._ask_leader(make)
                     is_accepted = is_accepted or isinstance(reply, Accepted)
@@ -108,6 +111,7 @@ class Changes:
 
     async def until_applied(self, index: int) -> None:
         """Wait until the entry at that index was applied here."""
+        state, cluster_id = self._engine.state, self._engine.state.cluster_id
         future: Future[None] = self._engine.loop.create_future()
 
         def release() -> None:
@@ -117,7 +121,13 @@ class Changes:
         self._asked.add(future)
         self._applier.when_applied(index, release)
         try:
-            await future
+            while not future.done():
+                if state.cluster_id != cluster_id or not state.is_attached:
+                    raise NotMember(f'{state.id} left its cluster before that was complete')
+                changed = self._engine.loop.create_task(self._until_change(None))
+                await wait([future, changed], return_when=FIRST_COMPLETED)
+                changed.cancel()
+            future.result()
         finally:
             self._asked.discard(future)
 
@@ -137,9 +147,10 @@ class Changes:
             future.cancel()
 
     async def _ask_leader(self, make: Callable[[Route], Request]) -> Optional[Reply]:
+        """Return the answer; None when there is none, though it may have been heard."""
         leader = self._engine.find_leader()
         if leader is None:
-            return None
+            return Refused(Reason.NOT_LEADER)
         future: Future[Optional[Reply]] = self._engine.loop.create_future()
 
         def take(_: Request, reply: Optional[Reply]) -> None:
@@ -153,18 +164,23 @@ class Changes:
         finally:
             self._asked.discard(future)
 
-    def _refuse_when_detached(self) -> None:
+    def _refuse_when_detached(self, may_be_begun: bool) -> None:
         """Once detached and done applying, this node will see no change of that cluster."""
         state = self._engine.state
         if not state.is_attached and self._applier.applied_index >= state.commit_index:
+            if may_be_begun:
+                raise OutcomeUnknown(
+                    f'{state.id} left the cluster before it saw the change completed: '
+                    'ask another member for its status'
+                )
             raise NotMember(f'{state.id} is in no cluster: attach it to one, or call solo()')
 
     def _timed_out(
-        self, what: str, is_accepted: bool, timeout: float
+        self, what: str, may_be_begun: bool, timeout: float
     ) -> Union[OutcomeUnknown, NoLeader]:
-        if is_accepted:
+        if may_be_begun:
             return OutcomeUnknown(
-                f'{what} was begun but not seen completed within {timeout:g} s; '
+                f'{what} was asked for but not seen completed within {timeout:g} s; '
                 'it may still complete: see the status'
             )
         return NoLeader(f'{what} was not begun: no leader took it up within {timeout:g} s')
@@ -187,9 +203,6 @@ class Changes:
         for future in futures:
             if not future.done():
                 future.set_result(None)
-
-    def contribute(self) -> None:
-        """Nothing of this waits for a turn."""
 
     def end(self, error: ConsensualError) -> None:
         """The node stops."""

@@ -5,7 +5,7 @@ wherever they may have been lost; the session table sorts out what came twice.
 """
 
 from asyncio import CancelledError, Future, TimerHandle
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Any, Optional, Union
 
 from consensual.raft.core.configuration import Member
@@ -60,7 +60,7 @@ class Clerk:
         self._session: Optional[int] = None
         self._next_sequence = 0
         self._lowest = 0
-        self._backlog: deque[_Call] = deque()
+        self._backlog: OrderedDict[_Call, None] = OrderedDict()
         self._pending: dict[int, _Call] = {}
         self._pending_size = 0
         self._queue: deque[_Call] = deque()
@@ -75,9 +75,10 @@ class Clerk:
 
     async def execute(self, action: str, text: str, timeout: float) -> Any:
         """Return the result of the command, applied here; raise what became of it."""
+        self._engine.refuse_stopped()
         call = _Call(action, text, self._engine.loop.create_future(), timeout)
         self._deadlines.add(call, timeout)
-        self._backlog.append(call)
+        self._backlog[call] = None
         self._engine.schedule()
         try:
             return await call.future
@@ -89,9 +90,11 @@ class Clerk:
 
     def contribute(self) -> None:
         """Hand in what waits, if there is somebody to lead."""
-        if not self._backlog and not self._queue and not self._pending:
-            return
         state = self._engine.state
+        if not self._backlog and not self._queue and not self._pending:
+            if not state.is_attached:
+                self._deadlines.clear()
+            return None
         if not state.is_attached:
             return self._fail_all(
                 NotMember(f'{state.id} is in no cluster: attach it to one, or call solo()')
@@ -133,9 +136,7 @@ class Clerk:
         while (
             self._backlog and len(self._pending) < COMMAND_LIMIT and self._pending_size < SIZE_LIMIT
         ):
-            call = self._backlog.popleft()
-            if call.future.done():
-                continue
+            call, _ = self._backlog.popitem(last=False)
             sequence = self._next_sequence
             self._next_sequence += 1
             call.command = Command(session, sequence, self._mark(), call.action, call.text)
@@ -221,7 +222,8 @@ class Clerk:
 
     def session_opened(self, index: int, opener: str) -> None:
         """Take the session, if it is the one that this clerk asked for."""
-        if opener == self._opener and self._session is None:
+        is_new = index > self._engine.recovered_index
+        if opener == self._opener and is_new and self._session is None:
             self._session = index
             self._engine.schedule()
 
@@ -241,7 +243,9 @@ class Clerk:
     # the ends of calls
 
     def _finish(self, call: _Call) -> None:
-        if call.command is not None and self._pending.pop(call.command.sequence, None) is call:
+        if call.command is None:
+            self._backlog.pop(call, None)
+        elif self._pending.pop(call.command.sequence, None) is call:
             self._pending_size -= call.size
 
     def _drop(self, call: _Call) -> None:

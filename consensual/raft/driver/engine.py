@@ -4,8 +4,9 @@ Holds no rule of Raft: it moves events in and effects out, in their order.
 """
 
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Future, Task, TimerHandle
+from asyncio import AbstractEventLoop, CancelledError, Future, Task, TimerHandle, wait
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from random import Random
 from typing import Any, Optional, Protocol, TypeVar, Union
 
@@ -38,11 +39,15 @@ from consensual.raft.errors import (
 Result = TypeVar('Result')
 
 
-class Participant(Protocol):
+class Contributor(Protocol):
     """A part of the driver that has its say in every turn."""
 
     def contribute(self) -> None:
         """Put in what waits, before the core is stepped."""
+
+
+class Waiting(Protocol):
+    """A part of the driver that callers wait in."""
 
     def end(self, error: ConsensualError) -> None:
         """The engine stops: fail what waits."""
@@ -51,6 +56,7 @@ class Participant(Protocol):
 class Engine:
     """One run of a node, from its start to its stop.
 
+    recovered_index: the last entry that the storage had at the start.
     on_change: called after a turn that changed role, term, leader or membership.
     on_failure: called once, when the engine stops by an error.
     """
@@ -71,9 +77,12 @@ class Engine:
     ) -> None:
         self.loop = loop
         self.settings = settings
-        self.participants: Sequence[Participant] = ()
+        self.contributors: Sequence[Contributor] = ()
+        self.waiting: Sequence[Waiting] = ()
+        self.recovered_index = 0
         self._address = address
         self._random = random
+        self._context = copy_context()  # not that of whoever happens to call
         self._storage = storage
         self._applier = applier
         self._logger = logger
@@ -100,6 +109,7 @@ class Engine:
 
     async def start(self) -> None:
         """Recover from the storage and begin."""
+        self._applier.start(self.loop)
         try:
             stored = await _result(self._storage.load())
         except OSError as error:
@@ -110,24 +120,55 @@ class Engine:
             settings=self.settings,
             random=self._random,
             stored=stored,
-            commit_index=self._applier.applied_index,
             now=now,
         )
-        self._applier.start(self.loop)
+        self.recovered_index = self._raft.state.log.last_index
         self.schedule()
 
     async def stop(self, error: Optional[ConsensualError] = None) -> None:
         """End everything that goes on; whatever waits gets the error."""
+        is_orderly = self._stopped_by is None
         self._end(error or NodeStopped('the node was stopped'))
-        await self._peers.stop()
-        if self._writing is not None:
-            await self._writing
-        await self._applier.stop()
-        await _result(self._storage.close())
+        try:
+            await self._peers.stop()
+            if self._writing is not None:
+                await wait([self._writing])
+            if is_orderly:
+                await self._write_the_rest()
+            await self._applier.stop()
+            self._check_applied()
+        finally:
+            await _result(self._storage.close())
+
+    async def _write_the_rest(self) -> None:
+        """Write what changed since the last write, as there will be no next turn."""
+        if self._raft is None:
+            return
+        write = self._raft.take_effects(self.loop.time()).write
+        if write is None:
+            return
+        try:
+            await _result(self._storage.write(write))
+        except Exception:
+            self._logger.exception('%s could not write its last entries', self._address.id)
+        else:
+            self._raft.step(Persisted(write.number), self.loop.time())
+
+    def _check_applied(self) -> None:
+        """State that is ahead of the log could not be told from another log's."""
+        if self._raft is not None:
+            durable = self._raft.state.durability.durable_index
+            if durable < self._applier.applied_index:
+                self._applier.spoil(
+                    f'{self._address.id} applied {self._applier.applied_index} entries, '
+                    f'of which its storage has {durable}'
+                )
 
     async def abandon(self) -> None:
         """Give up what cannot be ended: its loop is closed."""
         self._stopped_by = NodeStopped('the loop of the node was closed')
+        self._applier.abandon()
+        self._check_applied()
         await _result(self._storage.close())
 
     @property
@@ -157,8 +198,8 @@ class Engine:
             on_reply(Refused(NodeStopped.__name__, str(error)))
         for future in self._until_durable:
             _fail(future, error)
-        for participant in self.participants:
-            participant.end(error)
+        for waiting in self.waiting:
+            waiting.end(error)
 
     # what goes in
 
@@ -166,7 +207,7 @@ class Engine:
         """Have a turn soon."""
         if not self._is_scheduled and self._stopped_by is None:
             self._is_scheduled = True
-            self.loop.call_soon(self._turn)
+            self.loop.call_soon(self._turn, context=self._context)
 
     def post(self, event: Event) -> None:
         """Have the event stepped in the next turn."""
@@ -175,19 +216,26 @@ class Engine:
 
     def step_now(self, event: Event) -> None:
         """Step the event before anything else; raises what the core refuses it with."""
-        if self._stopped_by is not None:
-            raise self._stopped_by
+        self.refuse_stopped()
         if self._raft is not None:
-            self._raft.step(event, self.loop.time())
+            try:
+                self._raft.step(event, self.loop.time())
+            except InvariantViolated as error:
+                self.fail(error)
+                raise
         self.schedule()
+
+    def refuse_stopped(self) -> None:
+        """Raise why the engine stopped, if it did."""
+        if self._stopped_by is not None:
+            raise self._stopped_by.with_traceback(None)
 
     async def receive(self, kind: MessageKind, message: Any) -> Any:
         """Take a peer's request; return the reply, which may have to wait for the disk."""
         request = decode_request(kind, message)
         if isinstance(request, Refused):
             return encode(request)
-        if self._stopped_by is not None:
-            raise self._stopped_by
+        self.refuse_stopped()
         future: Future[Reply] = self.loop.create_future()
 
         def answer(reply: Reply) -> None:
@@ -232,8 +280,8 @@ class Engine:
             self._is_scheduled = False
             return
         try:
-            for participant in self.participants:
-                participant.contribute()
+            for contributor in self.contributors:
+                contributor.contribute()
             self._is_scheduled = False
             now = self.loop.time()
             events, self._inbox = self._inbox, []
@@ -255,6 +303,7 @@ class Engine:
             effects = raft.take_effects(now)
             self._send(effects)
             if effects.reset:
+                self.recovered_index = 0
                 self._applier.reset()
             if effects.committed:
                 self._applier.feed(effects.first_committed, effects.committed)

@@ -4,9 +4,9 @@ Every start is a new run; what goes on in a run is the business of its parts.
 """
 
 import logging
-from asyncio import AbstractEventLoop, Task, get_running_loop, shield
-from collections.abc import Callable
-from typing import Optional
+from asyncio import AbstractEventLoop, Task, get_running_loop, shield, wait
+from collections.abc import Callable, Coroutine
+from typing import Any, Optional
 
 from consensual.raft.core.state import State
 from consensual.raft.driver.changes import Changes
@@ -50,7 +50,7 @@ class Life:
         self._logger = logger
         self._on_end = on_end
         self._run: Optional[Run] = None
-        self._starting: Optional[Task[Run]] = None
+        self._starting: Optional[Task[None]] = None
         self._stopping: Optional[Task[None]] = None
         self._stopped_by: Optional[ConsensualError] = None
 
@@ -69,18 +69,22 @@ class Life:
 
     async def running(self) -> Run:
         """Return the run that goes on; begin one on a node that was never stopped."""
-        if self._stopped_by is not None:
-            raise self._stopped_by
-        loop = get_running_loop()
-        if self.loop is not None and self.loop is not loop:
-            raise self._wrong_loop()
-        if self._run is not None:
-            return self._run
-        if self._starting is None:
-            self.loop = loop
-            self._starting = loop.create_task(self._begin(loop))
-            self._starting.add_done_callback(_see_exception)
-        return await shield(self._starting)
+        while True:
+            if self._stopped_by is not None:
+                raise self._stopped_by.with_traceback(None)
+            loop = get_running_loop()
+            if self.loop is not None and self.loop is not loop:
+                raise self._wrong_loop()
+            if self._run is not None:
+                return self._run
+            if self._starting is None:
+                self.loop = loop
+                starting = loop.create_task(self._begin(loop))
+                starting.add_done_callback(_see_exception)
+                self._starting = None if starting.done() else starting
+                await shield(starting)
+            else:
+                await shield(self._starting)
 
     async def start(self) -> None:
         """Begin a run, after the end of the one before; running already, do nothing."""
@@ -96,10 +100,10 @@ class Life:
                 raise self._wrong_loop()
             await self._abandon()
         if self._stopping is None and (self._run is not None or self._starting is not None):
-            self._stopping = get_running_loop().create_task(self._end())
+            self._stop_by(self._end())
         if self._stopping is not None:
             await shield(self._stopping)
-        elif self._stopped_by is None:
+        if self._stopped_by is None:
             self._stopped_by = self._stopped()
 
     def fail(self, error: ConsensualError) -> None:
@@ -108,27 +112,43 @@ class Life:
         if run is not None and self._stopped_by is None:
             self._stopped_by = error
             run.engine.fail(error)
-            self._stopping = run.engine.loop.create_task(self._clear_away(run))
+            if self._stopping is None:
+                self._stop_by(self._clear_away(run))
 
-    async def _begin(self, loop: AbstractEventLoop) -> Run:
+    def _stop_by(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Let one ending at a time end the run; who stops meanwhile waits for it."""
+        stopping = get_running_loop().create_task(ending)
+        self._stopping = stopping
+
+        def forget(_: object) -> None:
+            if self._stopping is stopping:
+                self._stopping = None
+
+        stopping.add_done_callback(forget)
+
+    async def _begin(self, loop: AbstractEventLoop) -> None:
         run = self._make_run(loop)
         try:
             await run.engine.start()
         except BaseException:
-            self._starting, self.loop = None, self._given_loop
+            self.loop = self._given_loop
             raise
-        self._run = run
-        return run
+        else:
+            self._run = run
+        finally:
+            self._starting = None
 
     async def _end(self) -> None:
         if self._starting is not None:
-            await self._starting
+            await wait([self._starting])
         run = self._run
         if run is None:
             return
-        await self._hand_over(run)
-        self._stopped_by = self._stopped_by or self._stopped()
-        await self._clear_away(run)
+        try:
+            await self._hand_over(run)
+        finally:
+            self._stopped_by = self._stopped_by or self._stopped()
+            await self._clear_away(run)
 
     async def _hand_over(self, run: Run) -> None:
         """A leader lets another one lead before it stops."""
@@ -143,7 +163,8 @@ class Life:
         try:
             await run.engine.stop(self._stopped())
         finally:
-            self._forget_run()
+            if self._run is run:
+                self._forget_run()
 
     async def _abandon(self) -> None:
         """The loop was closed under the run: only the storage can still be let go."""
@@ -153,7 +174,7 @@ class Life:
             await run.engine.abandon()
 
     def _forget_run(self) -> None:
-        self._run, self._starting, self._stopping = None, None, None
+        self._run = self._starting = self._stopping = None
         self.loop = self._given_loop
         self._on_end()
 
@@ -167,7 +188,7 @@ class Life:
         )
 
 
-def _see_exception(task: 'Task[Run]') -> None:
+def _see_exception(task: 'Task[None]') -> None:
     """Whoever waited was told; nobody may have."""
     if not task.cancelled():
         task.exception()

@@ -4,7 +4,8 @@ Knows the Sender; what is sent and what an answer means it does not.
 """
 
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, gather
+from asyncio import AbstractEventLoop, CancelledError, Task, TimerHandle, wait
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Optional
 
@@ -15,6 +16,9 @@ from consensual.raft.core.messages import KINDS, Reply, Request, decode_reply, e
 from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.ports import Sender
 from consensual.raft.errors import ConsensualError, InvalidMessage
+
+UNENDED_LIMIT = 256
+"""Calls to one peer that may be under way, those included that a Sender never ends."""
 
 OnReply = Callable[[Request, Optional[Reply]], None]
 """Called with a request and its reply, or None when there is none."""
@@ -35,6 +39,7 @@ class Peers:
         self._logger = logger
         self._urls: dict[NodeId, URL] = {}
         self._tasks: set[Task[None]] = set()
+        self._unended: Counter[NodeId] = Counter()
 
     def __repr__(self) -> str:
         return f'Peers({", ".join(self._urls)}; {len(self._tasks)} calls under way)'
@@ -53,21 +58,31 @@ class Peers:
 
     def call(self, request: Request, on_reply: OnReply) -> None:
         """Send, and report the reply, or that there is none, once."""
-        url = self._urls.get(request.route.receiver)
-        if url is None:
+        receiver = request.route.receiver
+        url = self._urls.get(receiver)
+        if url is None or self._unended[receiver] >= UNENDED_LIMIT:
             self._loop.call_soon(on_reply, request, None)
             return
         call = _Call(request, on_reply)
         task = self._loop.create_task(self._exchange(call, url))
         call.timer = self._loop.call_later(self._timeout, self._expire, call, task)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._unended[receiver] += 1
+
+        def ended(task: Task[None]) -> None:
+            self._tasks.discard(task)
+            self._unended[receiver] -= 1
+
+        task.add_done_callback(ended)
 
     async def stop(self) -> None:
         """End the calls under way; nobody is told."""
         for task in self._tasks:
             task.cancel()
-        await gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            _, unended = await wait(self._tasks, timeout=self._timeout)
+            if unended:
+                self._logger.warning('the sender ignores that %d calls were ended', len(unended))
 
     def _expire(self, call: '_Call', task: Task[None]) -> None:
         """Report the failure now, whenever the Sender lets itself be cancelled."""
