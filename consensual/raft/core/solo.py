@@ -46,11 +46,12 @@ def leave_alone(state: State) -> None:
     configuration = state.configuration
     if not state.is_attached:
         raise NotMember(f'{state.id} is in no cluster')
-    is_committed = (
-        not isinstance(state.role, Leader) or state.configured.index <= state.commit_index
-    )
-    if configuration.voters != (state.me,) or not configuration.is_stable or not is_committed:
+    if configuration.voters != (state.me,) or not configuration.is_stable:
         raise MembershipChangeInProgress(f'{state.id} is not the only member of its cluster')
+    if isinstance(state.role, Leader) and state.configured.index > state.commit_index:
+        raise MembershipChangeInProgress(
+            f'{state.id} is about to be the only member of its cluster: wait a moment'
+        )
     terms.become_detached(state)
 
 

@@ -144,6 +144,9 @@ class Engine:
         """Write what changed since the last write, as there will be no next turn."""
         if self._raft is None:
             return
+        for event in self._inbox:
+            if isinstance(event, Persisted):
+                self._raft.step(event, self.loop.time())
         write = self._raft.take_effects(self.loop.time()).write
         if write is None:
             return
