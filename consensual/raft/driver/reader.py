@@ -76,8 +76,10 @@ class Reader:
             return self._fail_all(
                 NotMember(f'{state.id} is in no cluster: attach it to one, or call solo()')
             )
+        if not (self._gathering or self._asked):
+            return None
         leader = self._engine.find_leader()
-        if leader is None or not (self._gathering or self._asked):
+        if leader is None:
             return None
         epoch = state.current_term, leader.id
         if self._asked and epoch != self._epoch:
