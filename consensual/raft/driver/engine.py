@@ -114,14 +114,17 @@ class Engine:
             stored = await _result(self._storage.load())
         except OSError as error:
             raise StorageFailed(f'the storage cannot be read: {error!r}') from error
-        now = self.loop.time()
-        self._raft = Raft(
-            self._address,
-            settings=self.settings,
-            random=self._random,
-            stored=stored,
-            now=now,
-        )
+        try:
+            self._raft = Raft(
+                self._address,
+                settings=self.settings,
+                random=self._random,
+                stored=stored,
+                now=self.loop.time(),
+            )
+        except ConsensualError:
+            await _result(self._storage.close())
+            raise
         self.recovered_index = self._raft.state.log.last_index
         self.schedule()
 
