@@ -114,22 +114,10 @@ class Node:
             raise InvalidParameters(
                 f'election_timeout is at least two heartbeats ({2 * heartbeat:g} s), not {timeout}'
             )
-        actions = dict(processors or {})
-        for name, processor in (state_machine.processors if state_machine else {}).items():
-            if name in actions:
-                raise InvalidParameters(
-                    f'{name!r} is among the processors and the state machine has it, too'
-                )
-            actions[name] = processor
-        for name, processor in actions.items():
-            if not isinstance(name, str) or not callable(processor):
-                raise InvalidParameters(
-                    f'processors are functions by name, not {processor!r} by {name!r}'
-                )
         return cls(
             url,
             sender=sender,
-            processors=actions,
+            processors=_actions(processors, state_machine),
             state_machine=state_machine,
             storage=storage or MemoryStorage(),
             settings=Settings(heartbeat, timeout, max(15.0, CHANGE_TIMEOUT - 4 * timeout)),
@@ -424,6 +412,25 @@ class Node:
         refuse_inside_processor('transfer_leadership')
         target = address_of(url).id if url is not None else ''
         await run.changes.transfer(target, 2 * self._settings.election_timeout)
+
+
+def _actions(
+    processors: Optional[Mapping[str, Processor]], state_machine: Optional[StateMachine]
+) -> dict[str, Processor]:
+    """Return all actions by name. Raises `InvalidParameters` for what is none."""
+    actions = dict(processors or {})
+    for name, processor in (state_machine.processors if state_machine else {}).items():
+        if name in actions:
+            raise InvalidParameters(
+                f'{name!r} is among the processors and the state machine has it, too'
+            )
+        actions[name] = processor
+    for name, processor in actions.items():
+        if not isinstance(name, str) or not callable(processor):
+            raise InvalidParameters(
+                f'processors are functions by name, not {processor!r} by {name!r}'
+            )
+    return actions
 
 
 async def _as_text(call: Coroutine[Any, Any, Any]) -> Optional[str]:

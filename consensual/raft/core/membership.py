@@ -394,8 +394,11 @@ def notice_removal(state: State) -> None:
     those from before a newcomer's time never named it.
     """
     committed = state.committed_configured
-    if committed.index < state.first_unemitted or state.me in committed.configuration.members:
-        return  # nothing new, or a member of it
+    if committed is state.heeded:
+        return
+    state.heeded = committed
+    if state.me in committed.configuration.members:
+        return
     if any(
         state.me in configured.configuration.members
         for configured in state.history

@@ -55,7 +55,13 @@ _NOBODY = Configured(0, 0, Reconfiguration(Configuration()))
 
 
 class State:
-    """One node's state; Figure 2's, and what the later sections add."""
+    """One node's state; Figure 2's, and what the later sections add.
+
+    first_unemitted: the first committed entry that the driver was not given yet.
+    history: the configurations in the log; `configured` is the one in force.
+    heeded: the committed configuration in which this node looked for itself last.
+    clock_stamp, clock_base: the cluster's time, and the instant at which it was that.
+    """
 
     __slots__ = (
         'address',
@@ -70,6 +76,7 @@ class State:
         'effects',
         'electorate',
         'first_unemitted',
+        'heeded',
         'history',
         'incarnation',
         'is_attached',
@@ -105,6 +112,7 @@ class State:
         self.first_unemitted = self.commit_index + 1
         self.clock_stamp, self.clock_base = 0.0, now
         self.history = [_NOBODY]
+        self.heeded = _NOBODY
         if stored is None:
             self.forget_identity()
         else:
