@@ -12,7 +12,12 @@ fi
 ./.ci/environment requirements-tests.txt
 export PATH="$PWD/.venv/bin:$PATH"
 
-echo "== lint";             ruff check . && ruff format --check .
-echo "== types";            mypy
-echo "== import contracts"; lint-imports
-echo "== tests";            python -m pytest "${selection[@]}" "$@"
+echo "== lint"
+ruff check .
+ruff format --check .
+echo "== types"
+mypy
+echo "== import contracts"
+lint-imports
+echo "== tests"
+python -m pytest ${selection[@]+"${selection[@]}"} "$@"

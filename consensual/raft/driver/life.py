@@ -118,6 +118,8 @@ class Life:
     def _stop_by(self, ending: Coroutine[Any, Any, None]) -> None:
         """Let one ending at a time end the run; who stops meanwhile waits for it."""
         stopping = get_running_loop().create_task(ending)
+        if stopping.done():  # started eagerly, it may have had nothing to wait for
+            return
         self._stopping = stopping
 
         def forget(_: object) -> None:
