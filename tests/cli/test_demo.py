@@ -67,3 +67,32 @@ def test_number_of_nodes_is_checked() -> None:
     done = demo('--nodes', 2)
     assert done.returncode == 2
     assert 'invalid choice: 2' in done.stderr
+
+
+def test_line_that_is_too_long_once_escaped_is_bad_input(tmp_path: Path) -> None:
+    """What counts is the size as JSON, in which a line travels."""
+    path = tmp_path / 'input'
+    path.write_text('ü' * 200_000, encoding='utf-8')
+    done = demo('--input', path)
+    assert done.returncode == 2
+    assert done.stdout == ''
+    assert done.stderr.count('\n') == 1
+    assert 'line 1 is longer than' in done.stderr
+
+
+def test_reader_who_goes_away_sees_no_traceback(tmp_path: Path) -> None:
+    """As `python -m consensual demo | head -1`: the pipe is closed before all is said."""
+    path = tmp_path / 'input'
+    path.write_text('one line')
+    with subprocess.Popen(
+        [sys.executable, '-m', 'consensual', 'demo', '--input', str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert said == ''
+    assert process.returncode == 1

@@ -89,7 +89,7 @@ class Life:
     async def start(self) -> None:
         """Begin a run, after the end of the one before; running already, do nothing."""
         if self._stopping is not None:
-            await shield(self._stopping)
+            await wait([self._stopping])
         self._stopped_by = None
         await self.running()
 
@@ -102,7 +102,7 @@ class Life:
         if self._stopping is None and (self._run is not None or self._starting is not None):
             self._stop_by(self._end())
         if self._stopping is not None:
-            await shield(self._stopping)
+            await wait([self._stopping])
         if self._stopped_by is None:
             self._stopped_by = self._stopped()
 
