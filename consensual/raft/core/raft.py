@@ -89,8 +89,7 @@ class Raft:
     def step(self, event: Event, now: float) -> None:
         """Take in one event. Raises `InvariantViolated` when a rule is broken."""
         state = self.state
-        if now > state.now:
-            state.now = now
+        state.now = max(state.now, now)
         match event:
             case Received(call=call, request=request):
                 self._receive(call, request)
@@ -112,8 +111,7 @@ class Raft:
     def take_effects(self, now: float) -> Effects:
         """Settle what the events of a turn amount to, and hand out what is to be done."""
         state = self.state
-        if now > state.now:
-            state.now = now
+        state.now = max(state.now, now)
         self._settle()
         effects = state.effects
         effects.write = state.durability.take_write(state.log, state.hard_state)

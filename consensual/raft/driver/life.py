@@ -102,7 +102,10 @@ class Life:
         if self._stopping is None and (self._run is not None or self._starting is not None):
             self._stop_by(self._end())
         if self._stopping is not None:
-            await wait([self._stopping])
+            stopping = self._stopping
+            await wait([stopping])
+            if not stopping.cancelled():
+                stopping.result()
         if self._stopped_by is None:
             self._stopped_by = self._stopped()
 
@@ -123,6 +126,7 @@ class Life:
         self._stopping = stopping
 
         def forget(_: object) -> None:
+            _see_exception(stopping)
             if self._stopping is stopping:
                 self._stopping = None
 
