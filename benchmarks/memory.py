@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument('--alone', action='store_true', help='without consensual 0.2.3')
     options = parser.parse_args(arguments)
     print(f'Python {platform.python_version()}, {platform.machine()}; medians of {options.runs}')
-    print(f'{"mode":12}{"commands":>9}{"per second":>12}{"p50 us":>9}{"p99 us":>10}', end='')
+    print(f'{"mode":12}{"commands":>9}{"per second":>12}{"p50 us":>11}{"p99 us":>11}', end='')
     print(f'{"0.2.3":>10}{"ratio":>8}', flush=True)
     with tempfile.TemporaryDirectory() as directory:
         peer = None if options.alone else install_peer(Path(directory))
@@ -74,7 +74,7 @@ def print_row(mode: str, number: int, ours: list[dict], theirs: list[dict]) -> N
         return statistics.median(figures[name] for figures in runs)
 
     row = f'{mode:12}{number:9,}{median("per_second", ours):12,.0f}'
-    row += f'{median("p50_us", ours):9,.0f}{median("p99_us", ours):10,.0f}'
+    row += f'{median("p50_us", ours):11,.0f}{median("p99_us", ours):11,.0f}'
     pairs = [
         (mine['per_second'], other['per_second'])
         for mine, other in zip(ours, theirs, strict=False)

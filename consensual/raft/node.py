@@ -5,7 +5,7 @@ in `core`.
 """
 
 import logging
-from asyncio import AbstractEventLoop, Future, get_running_loop
+from asyncio import AbstractEventLoop, CancelledError, Future, get_running_loop
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from random import Random
 from types import MappingProxyType
@@ -275,7 +275,12 @@ class Node:
                 f'{action!r} is no processor of {self._address.id}; '
                 f'there are {sorted(self._processors)}'
             )
-        return await run.clerk.execute(action, codec.encode(action, parameters), _checked(timeout))
+        call = run.clerk.submit(action, codec.encode(action, parameters), _checked(timeout))
+        try:
+            return await call.future
+        except CancelledError:
+            run.clerk.drop(call)
+            raise
 
     async def ensure_linearizable(self, *, timeout: float = 5.0) -> None:
         """Wait until this node's state reflects every command completed before the call.

@@ -4,7 +4,7 @@ Numbers them in a session, hands them to the leader, and hands them in again
 wherever they may have been lost; the session table sorts out what came twice.
 """
 
-from asyncio import CancelledError, Future, TimerHandle
+from asyncio import Future, TimerHandle
 from collections import OrderedDict, deque
 from typing import Any, Optional, Union
 
@@ -23,7 +23,7 @@ BATCH_LIMIT = 1 << 18
 """Bytes of commands handed to a remote leader in one message."""
 
 
-class _Call:
+class Call:
     """One command and the caller who waits for it."""
 
     __slots__ = (
@@ -60,31 +60,30 @@ class Clerk:
         self._session: Optional[int] = None
         self._next_sequence = 0
         self._lowest = 0
-        self._backlog: OrderedDict[_Call, None] = OrderedDict()
-        self._pending: dict[int, _Call] = {}
+        self._backlog: OrderedDict[Call, None] = OrderedDict()
+        self._pending: dict[int, Call] = {}
         self._pending_size = 0
-        self._queue: deque[_Call] = deque()
+        self._queue: deque[Call] = deque()
         self._epoch: Optional[tuple[int, str]] = None
         self._is_session_asked = False
         self._is_handing_in = False
         self._retry: Optional[TimerHandle] = None
-        self._deadlines: Deadlines[_Call] = Deadlines(engine.loop, self._expire)
+        self._deadlines: Deadlines[Call] = Deadlines(engine.loop, self._expire)
 
     def __repr__(self) -> str:
         return f'Clerk({len(self._pending)} on their way, {len(self._backlog)} waiting)'
 
-    async def execute(self, action: str, text: str, timeout: float) -> Any:
-        """Return the result of the command, applied here; raise what became of it."""
+    def submit(self, action: str, text: str, timeout: float) -> Call:
+        """Take a command; the future of what is returned gets what becomes of it.
+
+        Whoever stops waiting calls `drop`.
+        """
         self._engine.refuse_stopped()
-        call = _Call(action, text, self._engine.loop.create_future(), timeout)
+        call = Call(action, text, self._engine.loop.create_future(), timeout)
         self._deadlines.add(call, timeout)
         self._backlog[call] = None
         self._engine.schedule()
-        try:
-            return await call.future
-        except CancelledError:
-            self._drop(call)
-            raise
+        return call
 
     # in every turn
 
@@ -152,7 +151,7 @@ class Clerk:
 
     def _hand_in(self, leader: Member, is_here: bool) -> None:
         """Give the leader the next batch; the batches after it wait for the answer."""
-        batch: list[_Call] = []
+        batch: list[Call] = []
         size = 0
         while self._queue and (is_here or size < BATCH_LIMIT):
             call = self._queue.popleft()
@@ -242,19 +241,19 @@ class Clerk:
 
     # the ends of calls
 
-    def _finish(self, call: _Call) -> None:
+    def _finish(self, call: Call) -> None:
         if call.command is None:
             self._backlog.pop(call, None)
         elif self._pending.pop(call.command.sequence, None) is call:
             self._pending_size -= call.size
 
-    def _drop(self, call: _Call) -> None:
+    def drop(self, call: Call) -> None:
         """The caller went away; the command may still be applied."""
         self._finish(call)
         self._engine.schedule()
 
-    def _expire(self, call: _Call) -> None:
-        self._drop(call)
+    def _expire(self, call: Call) -> None:
+        self.drop(call)
         if call.is_proposed:
             error: ConsensualError = OutcomeUnknown(
                 f'{call.action!r} was not seen applied within {call.timeout:g} s; it may be '
@@ -286,10 +285,10 @@ class Clerk:
         self._deadlines.clear()
 
 
-def _unknown(call: _Call, error: ConsensualError) -> OutcomeUnknown:
+def _unknown(call: Call, error: ConsensualError) -> OutcomeUnknown:
     return OutcomeUnknown(f'{call.action!r} may be applied or not: {error}')
 
 
-def _fail(call: _Call, error: ConsensualError) -> None:
+def _fail(call: Call, error: ConsensualError) -> None:
     if not call.future.done():
         call.future.set_exception(error)
