@@ -40,6 +40,7 @@ def test_each_module_can_be_imported_first() -> None:
         'consensual.raft.driver.ports',
         'consensual.raft.node',
         'consensual.cli',
+        'consensual.testing',
     ):
         done = subprocess.run(
             [sys.executable, '-c', f'import {module}'], capture_output=True, text=True, check=False

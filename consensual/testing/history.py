@@ -78,15 +78,15 @@ class History:
         """Give all operations; those that have not ended are of unknown outcome."""
         return iter(tuple(self._operations))
 
-    def begin(self, client: Union[int, str], input: Any) -> int:  # noqa: A002 - the model's word
+    def begin(self, client: Union[int, str], request: Any) -> int:
         """Note that a client asks now; return the number to `end` it with.
 
         client: who asks. One client may have several operations under way.
-        input: what is asked for, as the model takes it; a copy is kept, in which
+        request: what is asked for, as the model takes it; a copy is kept, in which
             lists are tuples.
         """
         number = len(self._operations)
-        operation = Operation(client, input, NOT_ENDED, self._now())
+        operation = Operation(client, request, NOT_ENDED, self._now())
         self._operations.append(operation)
         self._open[number] = operation
         return number
@@ -103,13 +103,13 @@ class History:
         if begun is None:
             raise ValueError(f'operation {number} was ended before, or never begun')
         self._operations[number] = Operation(
-            begun.client, begun.input, outcome, begun.called, self._now()
+            begun.client, begun.request, outcome, begun.called, self._now()
         )
 
     async def record(
         self,
         client: Union[int, str],
-        input: Any,  # noqa: A002 - the model's word
+        request: Any,
         call: Awaitable[Result],
         *,
         output: Optional[Callable[[Result], Any]] = None,
@@ -129,7 +129,7 @@ class History:
                 'a task may have begun before it is recorded: give the coroutine itself, '
                 'and make a task of record() if you need one'
             )
-        number = self.begin(client, input)
+        number = self.begin(client, request)
         try:
             result = await call
         except BaseException as error:
@@ -141,7 +141,7 @@ class History:
     def save(self, path: Union[str, 'PathLike[str]']) -> None:
         """Write the operations as JSON lines, one a line, in the order of their calls.
 
-        Raises `ValueError` when an input or output is not of JSON types.
+        Raises `ValueError` when a request or an output is not of JSON types.
         """
         lines = [json.dumps(_to_json(operation), allow_nan=False) for operation in self]
         Path(path).write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
@@ -171,7 +171,7 @@ class History:
 def _to_json(operation: Operation) -> dict[str, Any]:
     record: dict[str, Any] = {
         'client': operation.client,
-        'input': operation.input,
+        'request': operation.request,
         'called': operation.called,
     }
     if operation.returned < inf:
@@ -195,7 +195,7 @@ def _refuse_what_json_changes(record: dict[str, Any]) -> None:
     except (TypeError, ValueError):
         is_kept = False
     if not is_kept:
-        raise ValueError(f'{record} cannot be kept as JSON: use JSON types in inputs and outputs')
+        raise ValueError(f'{record} cannot be kept as JSON: use JSON types in requests and outputs')
 
 
 def _from_json(record: Mapping[str, Any]) -> Operation:
@@ -212,4 +212,4 @@ def _from_json(record: Mapping[str, Any]) -> Operation:
         case other:
             raise ValueError(f'there is no outcome {other!r}')
     returned = record.get('returned', inf)
-    return Operation(record['client'], record['input'], outcome, record['called'], returned)
+    return Operation(record['client'], record['request'], outcome, record['called'], returned)

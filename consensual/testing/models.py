@@ -4,20 +4,20 @@ Each is a sequential specification, to compare concurrent histories with. No
 history and no search here.
 
 ==========  ==========================================  ===================================
-model       input                                       output
+model       request                                     output
 ==========  ==========================================  ===================================
 Register    ('read',)                                   the value
-\           ('write', value)                            None
+Register    ('write', value)                            None
 KeyValue    ('get', key)                                the value, None when there is none
-\           ('put', key, value)                         None
-\           ('delete', key)                             whether there was a value
-\           ('cas', key, expected, value)               whether the value was the expected
+KeyValue    ('put', key, value)                         None
+KeyValue    ('delete', key)                             whether there was a value
+KeyValue    ('cas', key, expected, value)               whether the value was the expected
 Counter     ('get',)                                    the total
-\           ('add', amount)                             the new total, or None
+Counter     ('add', amount)                             the new total, or None
 Queue       ('enqueue', item)                           None
-\           ('dequeue',)                                the oldest item, None when empty
+Queue       ('dequeue',)                                the oldest item, None when empty
 Lock        ('acquire', lock, owner)                    whether the lock was free
-\           ('release', lock, owner)                    whether the owner had it
+Lock        ('release', lock, owner)                    whether the owner had it
 ==========  ==========================================  ===================================
 """
 
@@ -34,7 +34,7 @@ State = TypeVar('State', bound=Hashable)
 class Model(ABC, Generic[State]):
     """What a system shall be like. Extend it with `init` and `step`; the rest has defaults.
 
-    States are hashable and never changed: a step returns another one. Inputs
+    States are hashable and never changed: a step returns another one. Requests
     arrive with lists as tuples, also inside, and dicts hashable.
     """
 
@@ -43,14 +43,14 @@ class Model(ABC, Generic[State]):
         """Return the state before the first operation, of every partition."""
 
     @abstractmethod
-    def step(self, state: State, input: Any) -> tuple[State, Any]:  # noqa: A002 - its name
+    def step(self, state: State, request: Any) -> tuple[State, Any]:
         """Return the state after the operation, and what its caller is to be told.
 
         Deterministic, and without effect on anything else. An operation that
-        raises outputs a `Raised`. Call `refuse` for an input of no meaning.
+        raises outputs a `Raised`. Call `refuse` for a request of no meaning.
         """
 
-    def allows(self, input: Any, expected: Any, output: Any) -> bool:  # noqa: A002, ARG002
+    def allows(self, request: Any, expected: Any, output: Any) -> bool:  # noqa: ARG002
         """Tell whether a caller may be told `output` where a step says `expected`.
 
         Equality, by default. Override it where less is promised: an error whose
@@ -58,7 +58,7 @@ class Model(ABC, Generic[State]):
         """
         return bool(expected == output or frozen(expected) == output)
 
-    def partition(self, input: Any) -> Hashable:  # noqa: A002, ARG002
+    def partition(self, request: Any) -> Hashable:  # noqa: ARG002
         """Return the independent part of the state that the operation is about.
 
         Parts are checked one by one, which is much faster (P-compositionality:
@@ -67,12 +67,20 @@ class Model(ABC, Generic[State]):
         """
         return None
 
-    def describe(self, input: Any) -> str:  # noqa: A002
+    def is_reading(self, request: Any, output: Any) -> bool:  # noqa: ARG002
+        """Tell whether an operation that was told `output` leaves every state as it is.
+
+        Makes searches faster: say True of reads, and of what says that it did
+        nothing, such as a failed compare-and-set. False is always right.
+        """
+        return False
+
+    def describe(self, request: Any) -> str:
         """Return the operation as a reader of a counter-example wants to see it."""
-        match input:
+        match request:
             case (str(name), *parameters):
                 return f'{name}({", ".join(map(repr, parameters))})'
-        return repr(input)
+        return repr(request)
 
     def describe_output(self, output: Any) -> str:
         """Return what a caller was told, for a reader of a counter-example."""
@@ -82,9 +90,11 @@ class Model(ABC, Generic[State]):
         """Return the state, for a reader of a counter-example."""
         return repr(state)
 
-    def refuse(self, input: Any) -> NoReturn:  # noqa: A002
+    def refuse(self, request: Any) -> NoReturn:
         """Raise `ValueError`: the history has an operation that the model does not know."""
-        raise ValueError(f'{type(self).__name__} has no operation {input!r}: see its documentation')
+        raise ValueError(
+            f'{type(self).__name__} has no operation {request!r}: see its documentation'
+        )
 
 
 @dataclass(frozen=True)
@@ -97,14 +107,18 @@ class Register(Model[Hashable]):
         """Return the initial value."""
         return self.initial
 
-    def step(self, state: Hashable, input: Any) -> tuple[Hashable, Any]:  # noqa: A002
+    def step(self, state: Hashable, request: Any) -> tuple[Hashable, Any]:
         """Read the value written last, or write one."""
-        match input:
+        match request:
             case ('read',):
                 return state, state
             case ('write', value):
                 return value, None
-        self.refuse(input)
+        self.refuse(request)
+
+    def is_reading(self, request: Any, output: Any) -> bool:  # noqa: ARG002
+        """A read does."""
+        return bool(request == ('read',))
 
 
 class KeyValue(Model[Hashable]):
@@ -114,9 +128,9 @@ class KeyValue(Model[Hashable]):
         """No key has a value."""
         return None
 
-    def step(self, state: Hashable, input: Any) -> tuple[Hashable, Any]:  # noqa: A002
+    def step(self, state: Hashable, request: Any) -> tuple[Hashable, Any]:
         """Get, put, delete or compare-and-set the value of the partition's key."""
-        match input:
+        match request:
             case ('get', _):
                 return state, state
             case ('put', _, value):
@@ -125,12 +139,18 @@ class KeyValue(Model[Hashable]):
                 return (value, True) if state == expected else (state, False)
             case ('delete', _):
                 return None, state is not None
-        self.refuse(input)
+        self.refuse(request)
 
-    def partition(self, input: Any) -> Hashable:  # noqa: A002
+    def partition(self, request: Any) -> Hashable:
         """Keys are independent of each other."""
-        key: Hashable = input[1]
-        return key
+        match request:
+            case (_, str() | int() as key, *_):
+                return key
+        self.refuse(request)
+
+    def is_reading(self, request: Any, output: Any) -> bool:
+        """So does what found nothing to change."""
+        return request[0] == 'get' or (output is False and request[0] in {'cas', 'delete'})
 
 
 @dataclass(frozen=True)
@@ -143,39 +163,43 @@ class Counter(Model[int]):
         """Return the initial total."""
         return self.initial
 
-    def step(self, state: int, input: Any) -> tuple[int, Any]:  # noqa: A002
+    def step(self, state: int, request: Any) -> tuple[int, Any]:
         """Add, or get the total."""
-        match input:
+        match request:
             case ('get',):
                 return state, state
             case ('add', amount):
                 return state + amount, state + amount
-        self.refuse(input)
+        self.refuse(request)
 
-    def allows(self, input: Any, expected: Any, output: Any) -> bool:  # noqa: A002
+    def allows(self, request: Any, expected: Any, output: Any) -> bool:
         """Whoever adds may be told nothing but that it is done."""
-        return expected == output or (output is None and input[0] == 'add')
+        return expected == output or (output is None and request[0] == 'add')
+
+    def is_reading(self, request: Any, output: Any) -> bool:  # noqa: ARG002
+        """Getting the total does."""
+        return bool(request == ('get',))
 
 
 class Queue(Model[tuple[Any, ...]]):
-    """First in, first out."""
+    """First in, first out. Items are not None, which says that the queue is empty."""
 
     def init(self) -> tuple[Any, ...]:
         """The queue is empty."""
         return ()
 
-    def step(  # a queue that overtakes is no queue
-        self,
-        state: tuple[Any, ...],
-        input: Any,  # noqa: A002
-    ) -> tuple[tuple[Any, ...], Any]:
+    def step(self, state: tuple[Any, ...], request: Any) -> tuple[tuple[Any, ...], Any]:
         """Enqueue at the end, or dequeue from the front."""
-        match input:
-            case ('enqueue', item):
+        match request:
+            case ('enqueue', item) if item is not None:
                 return (*state, item), None
             case ('dequeue',):
                 return (state[1:], state[0]) if state else (state, None)
-        self.refuse(input)
+        self.refuse(request)
+
+    def is_reading(self, request: Any, output: Any) -> bool:
+        """So does dequeuing from an empty queue."""
+        return output is None and request == ('dequeue',)
 
 
 class Lock(Model[Hashable]):
@@ -188,20 +212,26 @@ class Lock(Model[Hashable]):
         """Nobody holds the lock."""
         return None
 
-    def step(self, state: Hashable, input: Any) -> tuple[Hashable, Any]:  # noqa: A002
+    def step(self, state: Hashable, request: Any) -> tuple[Hashable, Any]:
         """Acquire the lock if it is free; release it if it is the owner's."""
-        match input:
+        match request:
             case ('acquire', _, owner):
                 return (owner, True) if state is None else (state, False)
             case ('release', _, owner):
                 return (None, True) if state == owner else (state, False)
-        self.refuse(input)
+        self.refuse(request)
 
-    def partition(self, input: Any) -> Hashable:  # noqa: A002
+    def partition(self, request: Any) -> Hashable:
         """Locks are independent of each other."""
-        lock: Hashable = input[1]
-        return lock
+        match request:
+            case (_, str() | int() as lock, *_):
+                return lock
+        self.refuse(request)
 
     def describe_state(self, state: Hashable) -> str:
         """Say who holds the lock."""
         return 'free' if state is None else f'held by {state!r}'
+
+    def is_reading(self, request: Any, output: Any) -> bool:  # noqa: ARG002
+        """So does what was refused."""
+        return output is False

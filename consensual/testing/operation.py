@@ -67,7 +67,7 @@ class Operation:
     """What one client asked for and what it was told.
 
     client: who asked: a number or a name.
-    input: what was asked for, as the model takes it: ('put', 'key', 'value').
+    request: what was asked for, as the model takes it: ('put', 'key', 'value').
     outcome: what became of it.
     called, returned: instants in seconds, of any clock that all clients share.
         What ends at the very instant at which another begins is concurrent with
@@ -77,18 +77,18 @@ class Operation:
     """
 
     client: Union[int, str]
-    input: Any
+    request: Any
     outcome: Outcome
     called: float
     returned: float = inf
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, 'input', frozen(self.input))
+        object.__setattr__(self, 'request', frozen(self.request))
         if isinstance(self.outcome, Unknown):
             object.__setattr__(self, 'returned', inf)
         if isnan(self.called) or not self.called <= self.returned:
             raise ValueError(
-                f'{self.input!r} of client {self.client!r} was called at {self.called} and '
+                f'{self.request!r} of client {self.client!r} was called at {self.called} and '
                 f'returned at {self.returned}: all clients must share one clock'
             )
 

@@ -1,4 +1,4 @@
-r"""The search for an order of one partition's operations that explains what was returned.
+"""The search for an order of one partition's operations that explains what was returned.
 
 Nothing is known here of partitions, results or texts.
 
@@ -9,13 +9,16 @@ model allows; where there is none, go back. Lowe ("Testing for linearizability",
 are lifted and put back, and the memory of configurations that led nowhere: which
 operations are done, and the state. Written from those descriptions.
 
-An operation of unknown outcome has no return: it may come anywhere after its
-call, or nowhere. What is ours keeps many of them from costing exponential time:
+What is ours: an operation that only reads is taken as soon as it fits, with no
+other order tried (see `Model.is_reading`). And there are operations of unknown
+outcome, which have no return: they may come anywhere after their call, or
+nowhere. Three rules keep many of them from costing exponential time in most
+histories:
 
 - They are not in the list. They are only tried where the others are stuck, as a
   *detour* of few before the next operation that returned: fewest first. What
   nobody saw the effect of is never taken.
-- Of those with equal inputs the one called first is taken first: they are
+- Of those with equal requests the one called first is taken first: they are
   interchangeable, for none of them is bound to end before anything.
 - A configuration is also dropped when the same one was seen with fewer of them
   spent: what it can do, that one could.
@@ -68,6 +71,7 @@ class Search:
         self._certain = [each for each in in_order if not isinstance(each.outcome, Unknown)]
         self._unknown = [each for each in in_order if isinstance(each.outcome, Unknown)]
         self.steps = 0
+        self._model = model
         self._step, self._allows = model.step, model.allows
         self._link()
         self._bits = [1 << number for number in range(len(self._unknown))]
@@ -89,7 +93,7 @@ class Search:
             for event in ((operation.called, 0, number), (operation.returned, 1, number))
         )
         size = len(events) + 1
-        self._next = [*range(1, size), 0]
+        self._next: list[int] = [*range(1, size), 0]
         self._previous = [size - 1, *range(size - 1)]
         self._number_of = [-1] + [number for _, _, number in events]
         self._return_of = [0] * size
@@ -99,9 +103,10 @@ class Search:
                 self._return_of[call_of[number]] = entry
             else:
                 call_of[number] = entry
-        self._inputs = [operation.input for operation in self._certain]
+        self._requests = [operation.request for operation in self._certain]
         self._outputs = [operation.output for operation in self._certain]
-        self._called_after = [
+        self._is_reading = list(map(self._model.is_reading, self._requests, self._outputs))
+        self._called_after: list[int] = [
             bisect_left(events, (operation.called, 1, -1)) for operation in self._unknown
         ]
 
@@ -134,44 +139,66 @@ class Search:
         return operations
 
     def _moves(self, state: Any, spent: int) -> Iterator[Optional[Move]]:
-        yield from self._direct_moves(state, spent, ())
-        if self._unknown:
+        direct, is_forced = self._direct_moves(state, spent, ())
+        yield from direct
+        if self._unknown and not is_forced:
             yield from self._detours(state, spent)
 
     def _direct_moves(
         self, state: Any, spent: int, detour: tuple[int, ...]
-    ) -> Iterator[Optional[Move]]:
-        """Give each operation that nobody waits before: called before any left one returned."""
+    ) -> tuple[list[Move], bool]:
+        """Return what may come next, first what returned first, and whether it must.
+
+        Candidates are the operations that were called before any that is left
+        returned. One that fits and never changes anything may as well come at once:
+        it can be moved here from any later place, and no other order is to be tried.
+        """
+        moves = []
         entry = self._next[0]
         while self._return_of[entry]:
             number = self._number_of[entry]
             self.steps += 1
-            after, expected = self._step(state, self._inputs[number])
-            if self._allows(self._inputs[number], expected, self._outputs[number]):
-                yield Move(entry, detour, spent, after)
+            after, expected = self._step(state, self._requests[number])
+            if self._allows(self._requests[number], expected, self._outputs[number]):
+                moves.append(Move(entry, detour, spent, after))
+                if self._is_reading[number]:
+                    self._trust_reading(number, state, after)
+                    return moves[-1:], True
             entry = self._next[entry]
+        if len(moves) > 1:
+            moves.sort(key=lambda move: self._return_of[move.entry])
+        return moves, False
 
     def _detours(self, state: Any, spent: int) -> Iterator[Optional[Move]]:
         """Give the moves that operations of unknown outcome make possible, fewest first.
 
         Also gives None now and then, for the search may have to be interrupted.
         """
-        eligible = bisect_left(self._called_after, self._first_return())
-        reached = {state: (spent,)}
-        frontier = deque([(state, spent, ())])
+        eligible: int = bisect_left(self._called_after, self._first_return())
+        reached: dict[Any, tuple[int, ...]] = {state: (spent,)}
+        frontier: deque[tuple[Any, int, tuple[int, ...]]] = deque([(state, spent, ())])
         while frontier:
-            state, spent, detour = frontier.popleft()  # noqa: PLW2901
+            state, spent, detour = frontier.popleft()
             for number in range(eligible):
                 bit, twin = self._bits[number], self._twins[number]
                 if spent & (bit | twin) != twin:
                     continue
                 yield None
                 self.steps += 1
-                after, _ = self._step(state, self._unknown[number].input)
+                after, _ = self._step(state, self._unknown[number].request)
                 if _is_new(reached, after, spent | bit):
                     longer = (*detour, number)
-                    frontier.append((after, spent | bit, longer))
-                    yield from self._direct_moves(after, spent | bit, longer)
+                    moves, is_forced = self._direct_moves(after, spent | bit, longer)
+                    yield from moves
+                    if not is_forced:
+                        frontier.append((after, spent | bit, longer))
+
+    def _trust_reading(self, number: int, state: Any, after: Any) -> None:
+        if after != state:
+            raise ValueError(
+                f'is_reading() says that {self._certain[number].request!r} changes nothing, but '
+                f'step() made {after!r} of {state!r}: one of the two is wrong'
+            )
 
     def _first_return(self) -> int:
         entry = self._next[0]
@@ -227,13 +254,13 @@ def _is_new(seen: dict[Any, tuple[int, ...]], key: Any, spent: int) -> bool:
 
 
 def _find_twins(operations: Sequence[Operation]) -> list[int]:
-    """Return the bit of the operation before with the same input, for each; 0 if there is none."""
+    """Return the bit of the operation before with the same request, for each, or 0."""
     last: dict[str, int] = {}
     twins = []
     for number, operation in enumerate(operations):
-        text = repr(operation.input)
+        text = repr(operation.request)
         twin = last.get(text)
-        is_twin = twin is not None and operations[twin].input == operation.input
+        is_twin = twin is not None and operations[twin].request == operation.request
         twins.append(1 << twin if twin is not None and is_twin else 0)
         last[text] = number
     return twins
