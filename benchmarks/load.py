@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable
 
 clock = time.perf_counter
-MODES = 'sequential', 'closed64', 'burst'
 
 
 async def run(mode: str, number: int, submit: Callable[[int], Awaitable[None]]) -> dict:

@@ -305,10 +305,10 @@ def decode_request(kind: Any, message: Any) -> Union[Request, Refused]:
         return Refused(
             Reason.VERSION, f'protocol version {version!r} came, {PROTOCOL_VERSION} is spoken here'
         )
-    request = _convert(message, request_type)
-    if type(request) is AppendEntries:
+    request: Request = _convert(message, request_type)
+    if isinstance(request, AppendEntries):
         _check_order(request)
-    return request  # type: ignore[no-any-return]
+    return request
 
 
 def decode_reply(request: Request, message: Any) -> Reply:
@@ -319,10 +319,10 @@ def decode_reply(request: Request, message: Any) -> Reply:
     """
     if (version := _version(message)) != PROTOCOL_VERSION:
         raise InvalidMessage(f'a reply of protocol version {version!r}')
-    reply = _convert(message, _REPLY_TYPES[type(request)])
-    if type(reply) is not Refused and not _answers(reply.route, request.route):
+    reply: Reply = _convert(message, _REPLY_TYPES[type(request)])
+    if not isinstance(reply, Refused) and not _answers(reply.route, request.route):
         raise InvalidMessage(f'a reply by {reply.route} to what went by {request.route}')
-    return reply  # type: ignore[no-any-return]
+    return reply
 
 
 def _version(message: Any) -> Any:

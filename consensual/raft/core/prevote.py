@@ -54,7 +54,8 @@ def is_patient(state: State) -> bool:
     role = state.role
     if was_voter(state) or not isinstance(role, Follower):
         return False
-    given_up_at = max(role.since, role.heard_at or 0.0) + state.settings.attach_timeout
+    silent_since = role.since if role.heard_at is None else role.heard_at
+    given_up_at = silent_since + state.settings.attach_timeout
     if state.now >= given_up_at:
         return False
     role.election_deadline = given_up_at

@@ -211,7 +211,7 @@ class Applier:
                 self._backlog.clear()
                 self._on_failure(error)
                 return None
-            except Exception as error:
+            except Exception as error:  # whatever it is: skipping the entry would be worse
                 self._logger.exception('entry %d could not be applied', index)
                 self._fail(f'entry {index} could not be applied: {_text_of(error)}')
                 return None
@@ -319,7 +319,8 @@ class Applier:
         finally:
             self._marker.is_active = False
         if hasattr(value, '__await__'):
-            return value  # type: ignore[no-any-return]
+            awaitable: Awaitable[Any] = value
+            return awaitable
         return Outcome(value)
 
     def _failure(self, index: int, entry: Entry, error: BaseException) -> Outcome:

@@ -155,7 +155,7 @@ class Engine:
             return
         try:
             await _result(self._storage.write(write))
-        except Exception:
+        except Exception:  # it stops anyway; `_check_applied` sees what is missing
             self._logger.exception('%s could not write its last entries', self._address.id)
         else:
             self._raft.step(Persisted(write.number), self.loop.time())
@@ -359,7 +359,7 @@ class Engine:
         """Write; what takes its time is reported in a later turn."""
         try:
             writing = self._storage.write(write)
-        except Exception as error:
+        except Exception as error:  # whatever it is, nothing is acknowledged after it
             raise _storage_error(error) from error
         if writing is None:
             return True

@@ -169,8 +169,7 @@ class Life:
         try:
             await run.engine.stop(self._stopped())
         finally:
-            if self._run is run:
-                self._forget_run()
+            self._forget_run()
 
     async def _abandon(self) -> None:
         """The loop was closed under the run: only the storage can still be let go."""

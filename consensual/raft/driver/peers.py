@@ -105,7 +105,7 @@ class Peers:
                 call.end()
                 raise
             self._logger.warning('the sender to %s was cancelled', url)
-        except Exception:
+        except Exception:  # a transport may do anything: it is one call without an answer
             self._logger.exception('the sender failed to reach %s', url)
         else:
             call.answer(reply)
