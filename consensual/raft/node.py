@@ -25,6 +25,7 @@ from consensual.raft.driver.engine import Engine
 from consensual.raft.driver.life import Life, Run
 from consensual.raft.driver.ports import Processor, Sender, StateMachine, Storage
 from consensual.raft.driver.reader import Reader
+from consensual.raft.driver.recording import Recorder
 from consensual.raft.driver.status import NodeStatus, Watchers, describe
 from consensual.raft.errors import (
     ConsensualError,
@@ -54,6 +55,7 @@ class Node:
         processors: Mapping[str, Processor],
         state_machine: Optional[StateMachine],
         storage: Storage,
+        recorder: Optional[Recorder],
         settings: Settings,
         logger: logging.Logger,
         loop: Optional[AbstractEventLoop],
@@ -65,6 +67,7 @@ class Node:
         self._processors = MappingProxyType(dict(processors))
         self._state_machine = state_machine
         self._storage = storage
+        self._recorder = recorder
         self._settings = settings
         self._logger = logger
         self._random = random
@@ -88,6 +91,7 @@ class Node:
         logger: Optional[logging.Logger] = None,
         loop: Optional[AbstractEventLoop] = None,
         random: Optional[Random] = None,
+        recorder: Optional[Recorder] = None,
     ) -> 'Node':
         """Make a node. Does no I/O and needs no event loop.
 
@@ -102,6 +106,8 @@ class Node:
         loop: the event loop that it will live on; else the one of its first use.
         random: for reproducible runs. Give each node, and each restart of one,
             a seed of its own: an incarnation is drawn from it.
+        recorder: sees all that its Raft takes in and gives out, to be replayed:
+            see `consensual.testing.TraceRecorder`.
 
         Raises `InvalidAddress` and `InvalidParameters`.
         """
@@ -120,6 +126,7 @@ class Node:
             processors=_actions(processors, state_machine),
             state_machine=state_machine,
             storage=storage or MemoryStorage(),
+            recorder=recorder,
             settings=Settings(heartbeat, timeout, max(15.0, CHANGE_TIMEOUT - 4 * timeout)),
             logger=logger or logging.getLogger('consensual'),
             loop=loop,
@@ -211,6 +218,7 @@ class Node:
             sender=self._sender,
             storage=self._storage,
             applier=self._applier,
+            recorder=self._recorder,
             logger=self._logger,
             on_change=self._show_change,
             on_failure=self._life.fail,

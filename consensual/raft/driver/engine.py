@@ -28,6 +28,7 @@ from consensual.raft.driver.applier import Applier
 from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.peers import OnReply, Peers
 from consensual.raft.driver.ports import MessageKind, Sender, Storage
+from consensual.raft.driver.recording import Beginning, RecordedRaft, Recorder
 from consensual.raft.errors import (
     ConsensualError,
     InvariantViolated,
@@ -71,6 +72,7 @@ class Engine:
         sender: Sender,
         storage: Storage,
         applier: Applier,
+        recorder: Optional[Recorder],
         logger: logging.Logger,
         on_change: Callable[[], None],
         on_failure: Callable[[ConsensualError], None],
@@ -85,11 +87,12 @@ class Engine:
         self._context = copy_context()  # not that of whoever happens to call
         self._storage = storage
         self._applier = applier
+        self._recorder = recorder
         self._logger = logger
         self._on_change = on_change
         self._on_failure = on_failure
         self._peers = Peers(sender, settings.election_timeout, loop, logger)
-        self._raft: Optional[Raft] = None
+        self._raft: Optional[Union[Raft, RecordedRaft]] = None
         self._inbox: list[Event] = []
         self._calls: dict[int, Callable[[Reply], None]] = {}
         self._last_call = 0
@@ -114,13 +117,13 @@ class Engine:
             stored = await _result(self._storage.load())
         except OSError as error:
             raise StorageFailed(f'the storage cannot be read: {error!r}') from error
+        seed = self._random.getrandbits(64)
+        beginning = Beginning(self._address, self.settings, seed, stored, self.loop.time())
         try:
-            self._raft = Raft(
-                self._address,
-                settings=self.settings,
-                random=self._random,
-                stored=stored,
-                now=self.loop.time(),
+            self._raft = (
+                beginning.make()
+                if self._recorder is None
+                else RecordedRaft(beginning, self._recorder)
             )
         except ConsensualError:
             await _result(self._storage.close())
@@ -303,7 +306,7 @@ class Engine:
         self._applier.run()
         self._show_changes()
 
-    def _carry_out(self, raft: Raft, now: float) -> None:
+    def _carry_out(self, raft: Union[Raft, RecordedRaft], now: float) -> None:
         """Carry out the effects, again as long as writes are durable at once."""
         while True:
             effects = raft.take_effects(now)
