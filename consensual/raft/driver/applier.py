@@ -98,7 +98,7 @@ class Applier:
         self.listener = Listener(_ignore, _ignore, _ignore, _ignore)
         self._processors = dict(processors)
         self._with_context = {
-            name for name, processor in processors.items() if _takes_context(processor)
+            name for name, processor in processors.items() if takes_context(processor)
         }
         self._state_machine = state_machine
         self._logger = logger
@@ -364,7 +364,8 @@ def _text_of(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _takes_context(processor: Processor) -> bool:
+def takes_context(processor: Processor) -> bool:
+    """Tell whether a processor wants to be given a `Context`."""
     try:
         parameter = inspect.signature(processor).parameters.get('context')
     except (TypeError, ValueError):  # a builtin without a signature

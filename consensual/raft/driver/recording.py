@@ -42,13 +42,13 @@ class Beginning(Struct, frozen=True):
 class Recorder(Protocol):
     """Sees the inputs and outputs of a node's core, in their order; it changes none of them."""
 
-    def begin(self, beginning: Beginning, state: State) -> None:
+    def begin(self, beginning: Beginning, state: State, /) -> None:
         """A run begins; the state is the core's own, to be read only."""
 
-    def step(self, event: Event, now: float) -> None:
+    def step(self, event: Event, now: float, /) -> None:
         """The event is about to be stepped."""
 
-    def take(self, effects: Effects, now: float) -> None:
+    def take(self, effects: Effects, now: float, /) -> None:
         """The effects were taken, and are about to be carried out."""
 
 

@@ -1,0 +1,170 @@
+"""What is known of a whole cluster's past, and of each node's last turn.
+
+Records only; what must hold of them is in `invariants`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Optional
+
+from msgspec import Struct, field
+
+from consensual.raft.core.configuration import Electorate, Incarnation
+from consensual.raft.core.effects import Effects
+from consensual.raft.core.log import Entry, Log, Reconfiguration
+from consensual.raft.core.messages import Request
+from consensual.raft.core.state import State
+from consensual.testing.disk import Disk
+
+CommandKey = tuple[str, str]
+"""A command as its caller knows it: action and parameters, as JSON text."""
+
+
+class Applied(Struct, frozen=True):
+    """What one node did with the command at some index.
+
+    outcome, state: fingerprints of its result, and of the state after it.
+    """
+
+    term: int
+    time: float
+    key: CommandKey
+    outcome: object
+    state: object
+
+
+class Chronicle:
+    """One cluster's past; whoever goes solo begins another cluster, with the history it has.
+
+    leaders: who led a term.
+    leader_logs: the log with which it began to.
+    entries: every entry that was ever in a log, by index and term, and the term before it.
+    committed: the entry that was committed at an index, and the lowest term in which
+        somebody knew that.
+    applied: what was done with a command, by index.
+    commands: the index at which a session's command was applied.
+    key_indices: the indices at which a command of that text was applied.
+    acknowledged: the indices of commands that a caller was told are applied.
+    """
+
+    def __init__(self) -> None:
+        self.leaders: dict[int, Incarnation] = {}
+        self.leader_logs: dict[int, list[Entry]] = {}
+        self.entries: dict[tuple[int, int], tuple[Entry, int]] = {}
+        self.committed: dict[int, tuple[Entry, int]] = {}
+        self.applied: dict[int, Applied] = {}
+        self.commands: dict[tuple[int, int], int] = {}
+        self.key_indices: defaultdict[CommandKey, list[int]] = defaultdict(list)
+        self.acknowledged: set[int] = set()
+
+    @property
+    def acknowledged_index(self) -> int:
+        """The last index that any caller knows to be applied."""
+        return max(self.acknowledged, default=0)
+
+
+class Past:
+    """All clusters of a world, and what outlives any one of them.
+
+    votes: for whom an incarnation said that it votes in a term.
+    revealed_terms: the highest term that an incarnation let anybody know.
+    disks: where an incarnation's data are.
+    lost: the entries of incarnations whose data are no more.
+    submitted, refused: how often a command was handed in, and reported as not done.
+    applied: how often it was applied, at different indices.
+    """
+
+    def __init__(self) -> None:
+        self.clusters: defaultdict[str, Chronicle] = defaultdict(Chronicle)
+        self.votes: dict[tuple[Incarnation, int], Incarnation] = {}
+        self.revealed_terms: dict[Incarnation, int] = {}
+        self.disks: dict[Incarnation, Disk] = {}
+        self.lost: dict[Incarnation, Sequence[Entry]] = {}
+        self.submitted: Counter[CommandKey] = Counter()
+        self.refused: Counter[CommandKey] = Counter()
+        self.applied: Counter[CommandKey] = Counter()
+
+    def is_durable_at(self, incarnation: Incarnation, index: int, term: int) -> bool:
+        """Tell whether an entry is on that incarnation's disk, or was when it was lost."""
+        disk = self.disks.get(incarnation)
+        if disk is not None and disk.incarnation == incarnation and disk.holds(index, term):
+            return True
+        lost = self.lost.get(incarnation, ())
+        return 0 < index <= len(lost) and lost[index - 1].term == term
+
+
+class Seen(Struct):
+    """What a node was like after its last turn."""
+
+    incarnation: Incarnation = ''
+    cluster_id: str = ''
+    term: int = 0
+    vote: Optional[tuple[str, Incarnation]] = None
+    leads: bool = False
+    commit_index: int = 0
+    durable_index: int = 0
+    emitted: int = 0
+    electorate: Electorate = ()
+    log: list[Entry] = field(default_factory=list)
+    configurations: list[int] = field(default_factory=list)
+
+
+class Application(Struct):
+    """One node has just applied a command.
+
+    last_index, last_time: of the one that it applied before.
+    """
+
+    name: str
+    index: int
+    applied: Applied
+    chronicle: Chronicle
+    last_index: int
+    last_time: float
+
+
+class Turn(Struct):
+    """One node at the end of one turn: its state, what it is about to do, and how it was.
+
+    is_new_cluster: it was in another one, or in none, before.
+    changed_from: the first index at which its log is not what it was; None for nowhere.
+    configurations: the indices of the configurations in its log.
+    requests: what was asked of it, by call, as far as it is not answered.
+    """
+
+    name: str
+    state: State
+    effects: Effects
+    seen: Seen
+    disk: Disk
+    past: Past
+    chronicle: Chronicle
+    is_new_cluster: bool
+    is_leader: bool
+    changed_from: Optional[int]
+    configurations: list[int]
+    requests: dict[int, Request]
+
+
+def first_change(known: list[Entry], log: Log) -> Optional[int]:
+    """Return the first index at which a log is not the one known; None where it is the same.
+
+    Entries never change, and whatever follows a changed one was appended anew: looking
+    back from the end is enough.
+    """
+    last = log.last_index
+    index = min(len(known), last)
+    while index and known[index - 1] is not log.entry_at(index):
+        index -= 1
+    return None if index == len(known) == last else index + 1
+
+
+def configurations_of(known: list[int], changed_from: int, log: Log) -> list[int]:
+    """Return the indices of the configurations in a log that changed from that index on."""
+    kept = [index for index in known if index < changed_from]
+    entries = log.entries(changed_from, log.last_index)
+    return kept + [
+        index
+        for index, entry in enumerate(entries, changed_from)
+        if type(entry.payload) is Reconfiguration
+    ]

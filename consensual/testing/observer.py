@@ -1,0 +1,277 @@
+"""Watches every turn of every node, and notes each invariant that does not hold.
+
+It changes nothing; what must hold is said in `invariants`.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Optional
+
+import msgspec
+
+from consensual.raft import Context
+from consensual.raft.core.effects import Effects
+from consensual.raft.core.events import Event, Received
+from consensual.raft.core.log import Command
+from consensual.raft.core.messages import Request
+from consensual.raft.core.roles import Leader
+from consensual.raft.core.state import State
+from consensual.raft.driver.recording import Beginning
+from consensual.raft.errors import ConsensualError
+from consensual.testing import invariants
+from consensual.testing.call import Call, Lost
+from consensual.testing.chronicle import (
+    Application,
+    Applied,
+    CommandKey,
+    Past,
+    Seen,
+    Turn,
+    configurations_of,
+    first_change,
+)
+from consensual.testing.disk import Disk
+
+MOST_VIOLATIONS = 50
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """An invariant that did not hold: which, when in seconds of true time, where, and how."""
+
+    invariant: str
+    at: float
+    text: str
+
+    def __str__(self) -> str:
+        return f'[{self.at:.4f}] {self.invariant}: {self.text}'
+
+
+class Observer:
+    """Knows the past of all clusters of a world, and what was wrong in it.
+
+    now: returns the true time, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.broken: list[Broken] = []
+        self.past = Past()
+        self._now = now
+
+    def __repr__(self) -> str:
+        return f'Observer({len(self.broken)} violations, {len(self.past.clusters)} clusters)'
+
+    def violate(self, invariant: str, text: str) -> None:
+        """Note that an invariant did not hold."""
+        if len(self.broken) < MOST_VIOLATIONS:
+            self.broken.append(Broken(invariant, self._now(), text))
+
+    def watch_disk(self, disk: Disk) -> None:
+        """Know where incarnations keep their data, and what is lost with them."""
+        disk.on_replaced = self.past.lost.__setitem__
+
+    # calls
+
+    def submitted(self, key: CommandKey) -> None:
+        """A command is handed in."""
+        self.past.submitted[key] += 1
+
+    def acknowledged(self, watcher: 'Watcher', key: CommandKey) -> None:
+        """A caller was told that its command is applied on that node (§8)."""
+        watcher.acknowledged[key] += 1
+        if watcher.acknowledged[key] > watcher.applied[key]:
+            self.violate(
+                'acknowledged_is_applied',
+                f'{watcher.name} says that {_text(key)} is applied; it is not',
+            )
+        else:
+            chronicle = self.past.clusters[watcher.applied_in[key]]
+            chronicle.acknowledged.add(chronicle.key_indices[key][0])
+
+    def ended(self, call: Call[Any]) -> None:
+        """A call ended: with a result, or with an error that is documented."""
+        if call.error is not None and not isinstance(call.error, (ConsensualError, Lost)):
+            self.violate('calls_end_as_documented', f'{call.what}: {call.error!r}')
+
+    def applied(self, key: CommandKey) -> None:
+        """A command is applied, for the first time at its index."""
+        self.past.applied[key] += 1
+        self._check_refused(key, 'by an earlier call')
+
+    def refused(self, key: CommandKey, error: BaseException) -> None:
+        """A caller was told that nothing was done."""
+        self.past.refused[key] += 1
+        self._check_refused(key, f'{type(error).__name__}: {error}')
+
+    def _check_refused(self, key: CommandKey, why: str) -> None:
+        past = self.past
+        if past.applied[key] > past.submitted[key] - past.refused[key]:
+            self.violate('refused_is_never_applied', f'{_text(key)} is applied, and refused: {why}')
+
+
+class Watcher:
+    """Watches one life of one node: a Recorder of its core, and of what it applies.
+
+    logger: for the node; what it logs as an error is a violation.
+    applied, acknowledged: how often a command was applied, and reported as applied, here.
+    applied_in: the cluster in which it was, last.
+    expects_failure: its disk fails, so that it stops with an error.
+    """
+
+    def __init__(self, observer: Observer, name: str, disk: Disk) -> None:
+        self.name = name
+        self.logger = _logger(self)
+        self.applied: Counter[CommandKey] = Counter()
+        self.applied_in: dict[CommandKey, str] = {}
+        self.acknowledged: Counter[CommandKey] = Counter()
+        self.expects_failure = False
+        self.is_watching = True
+        self.state: Optional[State] = None
+        self._observer = observer
+        self._disk = disk
+        self._seen = Seen()
+        self._requests: dict[int, Request] = {}
+        self._last: tuple[int, float] = (0, 0.0)
+        self._applying: Optional[tuple[Context, CommandKey, str]] = None
+
+    def __repr__(self) -> str:
+        return f'Watcher({self.name}, {self.state!r})'
+
+    def fails(self, text: str) -> None:
+        """The node failed, or met what it should cope with."""
+        if self.is_watching and not self.expects_failure:
+            self._observer.violate('no_node_fails', f'{self.name}: {text}')
+
+    # the core
+
+    def begin(self, _: Beginning, state: State) -> None:
+        """See `Recorder`."""
+        self.state = state
+        self._seen = Seen()
+        self._requests.clear()
+        self._observer.past.disks[state.incarnation] = self._disk
+
+    def step(self, event: Event, _: float) -> None:
+        """See `Recorder`."""
+        if type(event) is Received and event.call:
+            self._requests[event.call] = event.request
+
+    def take(self, effects: Effects, _: float) -> None:
+        """Check every invariant, and remember how things stand."""
+        state = self.state
+        if state is None or not self.is_watching:
+            return
+        turn = self._turn(state, effects)
+        for invariant in invariants.AFTER_EVERY_TURN:
+            wrong = invariant(turn)
+            if wrong is not None:
+                self._observer.violate(invariant.__name__, f'{self.name} {wrong}')
+        for number, _reply in effects.answers:
+            self._requests.pop(number, None)
+        self._remember(turn)
+
+    def _turn(self, state: State, effects: Effects) -> Turn:
+        if state.incarnation != self._seen.incarnation:
+            self._seen = Seen(state.incarnation)
+            self._observer.past.disks[state.incarnation] = self._disk
+        seen = self._seen
+        changed_from = first_change(seen.log, state.log)
+        configurations = seen.configurations
+        if changed_from is not None:
+            configurations = configurations_of(configurations, changed_from, state.log)
+        past = self._observer.past
+        return Turn(
+            self.name,
+            state,
+            effects,
+            seen,
+            self._disk,
+            past,
+            past.clusters[state.cluster_id],
+            state.cluster_id != seen.cluster_id,
+            type(state.role) is Leader,
+            changed_from,
+            configurations,
+            self._requests,
+        )
+
+    def _remember(self, turn: Turn) -> None:
+        seen, state = turn.seen, turn.state
+        seen.cluster_id = state.cluster_id
+        seen.term, seen.vote = state.current_term, state.voted_for
+        seen.leads = turn.is_leader
+        seen.commit_index = state.commit_index
+        seen.durable_index = state.durability.durable_index
+        seen.emitted = state.first_unemitted - 1
+        seen.electorate = state.electorate
+        if turn.changed_from is not None:
+            seen.log[turn.changed_from - 1 :] = state.log.entries(
+                turn.changed_from, state.log.last_index
+            )
+            seen.configurations = turn.configurations
+
+    # commands
+
+    def begin_to_apply(self, context: Context, action: str) -> None:
+        """A processor is about to run here; one runs at a time."""
+        core = self.state
+        self._applying = None
+        if core is None or not self.is_watching or context.index > core.log.last_index:
+            return
+        payload = core.log.entry_at(context.index).payload
+        key = action, payload.parameters if type(payload) is Command else ''
+        self._applying = context, key, core.cluster_id
+
+    def end_to_apply(self, outcome: object, state: object) -> None:
+        """It ran: check every invariant."""
+        if self._applying is None or not self.is_watching:
+            return
+        context, key, cluster_id = self._applying
+        chronicle = self._observer.past.clusters[cluster_id]
+        applied = Applied(context.term, context.time, key, outcome, state)
+        application = Application(self.name, context.index, applied, chronicle, *self._last)
+        self._last = context.index, context.time
+        if context.index not in chronicle.applied:
+            chronicle.key_indices[key].append(context.index)
+            self._observer.applied(key)
+        self.applied[key] += 1
+        self.applied_in[key] = cluster_id
+        for invariant in invariants.AFTER_EVERY_COMMAND:
+            wrong = invariant(application)
+            if wrong is not None:
+                self._observer.violate(invariant.__name__, f'{self.name} {wrong}')
+
+    def forget(self) -> None:
+        """The state machine was emptied."""
+        self._last = 0, 0.0
+
+
+class _Handler(logging.Handler):
+    """Hands on what a node logs as an error."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        super().__init__(logging.ERROR)
+        self._watcher = watcher
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        error = record.exc_info[1] if record.exc_info else None
+        self._watcher.fails(f'{record.getMessage()} {error!r}' if error else record.getMessage())
+
+
+def _logger(watcher: Watcher) -> logging.Logger:
+    logger = logging.Logger(f'simulation.{watcher.name}', logging.ERROR)  # noqa: LOG001 - its own
+    logger.addHandler(_Handler(watcher))
+    return logger
+
+
+def fingerprint(value: Any) -> object:
+    """Return something equal for equal values, however they are changed later."""
+    try:
+        return msgspec.json.encode(value, order='deterministic').decode()
+    except (TypeError, ValueError):
+        return f'a {type(value).__name__}'
+
+
+def _text(key: CommandKey) -> str:
+    return f'{key[0]}({key[1]})'

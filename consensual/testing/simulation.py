@@ -1,0 +1,230 @@
+"""A simulation: whole clusters of real nodes in virtual time, under faults and observation.
+
+The kit's front door; what it is made of is in the rooms that it imports.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Optional, Self, Union
+
+from consensual.testing.call import Call
+from consensual.testing.history import History
+from consensual.testing.network import Network
+from consensual.testing.observer import Broken
+from consensual.testing.simulated_node import SimulatedNode
+from consensual.testing.timeline import Stuck, Timeline
+from consensual.testing.watched import Machine
+from consensual.testing.world import World
+
+
+class InvariantsBroken(AssertionError):
+    """Something that must always hold did not: see the list, in the order in which it was seen.
+
+    broken: what, when and where.
+    """
+
+    def __init__(self, broken: Iterable[Broken], remark: str = '') -> None:
+        self.broken = tuple(broken)
+        lines = [f'{len(self.broken)} invariants broken:', *map(str, self.broken)]
+        super().__init__('\n'.join([*lines, remark] if remark else lines))
+
+
+class Simulation:
+    """Nodes, their processes, disks, clocks and network, in virtual time.
+
+    The same seed and the same calls make the same run, byte for byte. Minutes pass
+    in milliseconds. After every turn of every node the invariants of Raft are
+    checked; `check` raises what was found.
+
+    make_machine: makes the state machine of a node, anew for each of its lives; or
+        its processors by name.
+    seed: of every random choice.
+    heartbeat, election_timeout: seconds; see `Node.from_url`.
+    write_time: seconds that a write to a disk takes at most; 0 for at once.
+    is_watched: False leaves out the invariants, for speed.
+    is_traced: False leaves out the trace.
+
+    Use it in a `with` block, which closes it; a block that ends well is checked.
+    """
+
+    def __init__(
+        self,
+        make_machine: Callable[[], Machine],
+        *,
+        seed: int = 0,
+        heartbeat: float = 0.1,
+        election_timeout: Optional[float] = None,
+        write_time: float = 0.0,
+        is_watched: bool = True,
+        is_traced: bool = True,
+    ) -> None:
+        self._make_machine = make_machine
+        self._world = World(
+            seed,
+            heartbeat=heartbeat,
+            election_timeout=election_timeout,
+            write_time=write_time,
+            is_watched=is_watched,
+            is_traced=is_traced,
+        )
+        self._world.network.on_failure = self._see_failure
+        self._nodes: dict[str, SimulatedNode] = {}
+
+    def __repr__(self) -> str:
+        return f'Simulation(seed={self._world.seed}, at {self.now:.3f} s, {[*self._nodes]})'
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error_type: Optional[type[BaseException]], *_: object) -> None:
+        try:
+            if error_type is None:
+                self.check()
+        finally:
+            self.close()
+
+    # what there is
+
+    def __getitem__(self, name: str) -> SimulatedNode:
+        return self._nodes[name]
+
+    def __iter__(self) -> Iterator[SimulatedNode]:
+        return iter([*self._nodes.values()])
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all nodes."""
+        return [*self._nodes]
+
+    @property
+    def running(self) -> list[SimulatedNode]:
+        """The nodes that neither crashed nor were stopped."""
+        return [node for node in self._nodes.values() if node.is_running]
+
+    @property
+    def leader(self) -> Optional[SimulatedNode]:
+        """The running leader of the highest term; None where nobody leads."""
+        leaders = [node for node in self.running if node.status.role == 'leader']
+        return max(leaders, key=lambda node: node.status.term, default=None)
+
+    @property
+    def network(self) -> Network:
+        """The way between the nodes, with the faults that it may have."""
+        return self._world.network
+
+    @property
+    def history(self) -> History:
+        """What `execute` and `query` were asked and answered: see `linearizability.check`."""
+        return self._world.history
+
+    @property
+    def broken(self) -> list[Broken]:
+        """The invariants that were found broken."""
+        return self._world.observer.broken
+
+    @property
+    def world(self) -> World:
+        """What the nodes share."""
+        return self._world
+
+    @property
+    def timeline(self) -> Timeline:
+        """The true time, and what is planned."""
+        return self._world.timeline
+
+    # beginnings
+
+    def add(self, name: str) -> SimulatedNode:
+        """Start a new node, in no cluster."""
+        if name in self._nodes:
+            raise ValueError(f'there is a node {name!r} already')
+        node = self._nodes[name] = SimulatedNode(self._world, name, self._make_machine)
+        return node
+
+    def found(self, nodes: Union[int, Iterable[str]] = 3) -> list[SimulatedNode]:
+        """Start nodes, and make one cluster of them; return them.
+
+        nodes: how many, named n1, n2, …; or their names.
+        """
+        names = [f'n{n}' for n in range(1, nodes + 1)] if isinstance(nodes, int) else [*nodes]
+        made = [self.add(name) for name in names]
+        _done(made[0].solo())
+        if made[1:]:
+            _done(made[0].attach_nodes(*names[1:]))
+        return made
+
+    # time
+
+    @property
+    def now(self) -> float:
+        """True time, in seconds since the beginning."""
+        return self._world.timeline.now
+
+    def run(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self._world.timeline.run(seconds)
+
+    def until(self, is_true: Callable[[], bool], limit: float = 60.0) -> bool:
+        """Let virtual time pass until that is true; tell whether it was within the limit.
+
+        limit: seconds.
+        """
+        with suppress(Stuck):
+            return self._world.timeline.run_until(is_true, limit)
+        return is_true()
+
+    # faults of many
+
+    def partition(self, *groups: Iterable[str]) -> None:
+        """Cut the network between groups of names: see `Network.partition`."""
+        named = [sorted(group) for group in groups]
+        self._world.note('partition ' + ' | '.join(' '.join(group) for group in named))
+        self._world.network.partition(named)
+
+    def isolate(self, name: str) -> None:
+        """Cut a node off from all others."""
+        self.partition([name], [other for other in self._nodes if other != name])
+
+    def heal(self) -> None:
+        """Let the network carry everything again; disks have room, processes their full speed.
+
+        Crashed nodes stay crashed, and clocks keep their rates.
+        """
+        self._world.note('heal')
+        self._world.network.heal()
+        for node in self._nodes.values():
+            node.disk.is_full = False
+            node.slow_down(0.0)
+            if node.is_up:
+                node.resume()
+
+    # the end
+
+    def check(self) -> None:
+        """Raise `InvariantsBroken` if an invariant did not hold."""
+        if self.broken:
+            raise InvariantsBroken(self.broken)
+
+    def save_trace(self, path: Union[str, Path]) -> None:
+        """Write all that the nodes' Rafts took in, to be replayed.
+
+        Raises `ValueError` when nothing was recorded.
+        """
+        if self._world.trace is None:
+            raise ValueError('nothing was recorded: make the simulation with is_traced=True')
+        self._world.trace.save(path)
+
+    def close(self) -> None:
+        """End all processes. Closed already, do nothing."""
+        for node in self._nodes.values():
+            node.crash()
+
+    def _see_failure(self, name: str, error: BaseException) -> None:
+        self._world.observer.violate('no_node_fails', f'{name} failed to answer: {error!r}')
+
+
+def _done(call: Call[Optional[str]]) -> None:
+    text = call.result()
+    if text is not None:
+        raise RuntimeError(f'{call.what}: {text}')

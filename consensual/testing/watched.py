@@ -1,0 +1,82 @@
+"""A user's state machine under observation: what it applies is shown to a watcher.
+
+Changes nothing of what it does; judges nothing.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Union
+
+from consensual.raft import Context, Processor, StateMachine
+from consensual.raft.driver.applier import takes_context
+from consensual.testing.observer import Watcher, fingerprint
+
+Machine = Union[StateMachine, Mapping[str, Processor]]
+"""A state machine, or nothing but its processors by name."""
+
+
+class Watched:
+    """A StateMachine around the user's.
+
+    Its results, and its state after each command where it has a `snapshot`, are
+    compared with those of the other nodes.
+    """
+
+    def __init__(self, machine: Machine, watcher: Watcher) -> None:
+        self.machine = machine
+        self._watcher = watcher
+        processors = machine if isinstance(machine, Mapping) else machine.processors
+        self.processors = {
+            action: self._watched(action, processor) for action, processor in processors.items()
+        }
+        self.queries: Mapping[str, Processor] = getattr(machine, 'queries', {})
+        self._snapshot: Callable[[], Any] = getattr(machine, 'snapshot', lambda: None)
+
+    def __repr__(self) -> str:
+        return f'Watched({self.machine!r})'
+
+    def reset(self) -> None:
+        """Empty it."""
+        if isinstance(self.machine, Mapping):
+            raise TypeError(
+                'processors alone cannot be emptied: give the simulation a state machine, '
+                'an object with `processors` and `reset`'
+            )
+        self._watcher.forget()
+        self.machine.reset()
+
+    def _watched(self, action: str, processor: Processor) -> Processor:
+        if not self._watcher.is_watching:
+            return processor
+        is_given_context = takes_context(processor)
+
+        def call(parameters: Any, *, context: Context) -> Any:
+            self._watcher.begin_to_apply(context, action)
+            try:
+                given = {'context': context} if is_given_context else {}
+                result = processor(parameters, **given)
+            except Exception as error:
+                self._show(_text(error))
+                raise
+            if inspect.isawaitable(result):
+                return self._await(result)
+            self._show(fingerprint(result))
+            return result
+
+        return call
+
+    async def _await(self, result: Awaitable[Any]) -> Any:
+        try:
+            value = await result
+        except Exception as error:
+            self._show(_text(error))
+            raise
+        self._show(fingerprint(value))
+        return value
+
+    def _show(self, outcome: object) -> None:
+        self._watcher.end_to_apply(outcome, fingerprint(self._snapshot()))
+
+
+def _text(error: Exception) -> str:
+    return f'{type(error).__name__}: {error}'
