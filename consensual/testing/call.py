@@ -37,15 +37,15 @@ class Call(Generic[Result]):
         coroutine: Coroutine[Any, Any, Result],
         process: Process,
         timeline: Timeline,
-        on_end: Callable[['Call[Any]'], None] = lambda _: None,
     ) -> None:
         self.what = what
         self.error: Optional[BaseException] = None
         self._value: Any = None
         self._process = process
         self._timeline = timeline
-        self._on_end = on_end
-        self._task: Task[None] = process.create_task(self._follow(coroutine))
+        self._on_end: list[Callable[[Call[Any]], None]] = []
+        self._coroutine = coroutine
+        self._task: Task[None] = process.create_task(self._follow())
         self._waiting: list[tuple[Process, asyncio.Future[None]]] = []
         self._is_done = False
 
@@ -84,9 +84,13 @@ class Call(Generic[Result]):
             yield from future
         return self.result()
 
-    async def _follow(self, coroutine: Coroutine[Any, Any, Result]) -> None:
+    def on_end(self, callback: Callable[['Call[Any]'], None]) -> None:
+        """Call back when it is done."""
+        self._on_end.append(callback)
+
+    async def _follow(self) -> None:
         try:
-            value = await coroutine
+            value = await self._coroutine
         except CancelledError as error:
             if self._process.is_alive:
                 self._end(None, error)
@@ -98,6 +102,7 @@ class Call(Generic[Result]):
 
     def lose(self) -> None:
         """Its process crashed."""
+        self._coroutine.close()  # it may not even have begun
         if not self._is_done:
             self._end(None, Lost(f'{self.what}: its process crashed before it returned'))
 
@@ -105,7 +110,8 @@ class Call(Generic[Result]):
         self._is_done, self._value, self.error = True, value, error
         for loop, future in self._waiting:
             loop.call_soon(_wake, future)
-        self._on_end(self)
+        for on_end in self._on_end:
+            on_end(self)
 
 
 def _wake(future: 'asyncio.Future[None]') -> None:

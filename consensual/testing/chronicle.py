@@ -58,6 +58,12 @@ class Chronicle:
         self.acknowledged: set[int] = set()
 
     @property
+    def changes(self) -> int:
+        """How many configurations were committed after the first one."""
+        kinds = [type(entry.payload) for entry, _ in self.committed.values()]
+        return max(0, kinds.count(Reconfiguration) - 1)
+
+    @property
     def acknowledged_index(self) -> int:
         """The last index that any caller knows to be applied."""
         return max(self.acknowledged, default=0)

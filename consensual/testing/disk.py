@@ -22,12 +22,13 @@ class Disk:
     write_time: seconds that a write takes at most, and at least half of them; 0 for none.
     is_full: every write fails, with ENOSPC.
     hard_state, entries: what is durable at this moment; None and nothing on a new one.
+    has_failed: a write failed since it was mounted: whoever uses it has stopped.
     on_replaced: called with an incarnation and its entries before another takes its place.
     """
 
     def __init__(self, timeline: Timeline, random: Random, *, write_time: float = 0.0) -> None:
         self.write_time = write_time
-        self.is_full = False
+        self.is_full = self.has_failed = False
         self.hard_state: Optional[HardState] = None
         self.entries: list[Entry] = []
         self.on_replaced: Callable[[str, Sequence[Entry]], None] = lambda *_: None
@@ -73,7 +74,9 @@ class Disk:
 
     def unmount(self) -> None:
         """The process is gone; what it was writing is there as a whole, or not at all."""
-        write, self._under_way, self._user, self._writes_to_crash = self._under_way, None, None, 0
+        write, self._under_way, self._user = self._under_way, None, None
+        self._writes_to_crash, self.has_failed = 0, False
+        self._failures.clear()
         if write is not None and self._random.random() < 0.5:
             self._apply(write)
 
@@ -124,6 +127,7 @@ class Disk:
         return process.create_future()
 
     def _failure(self, write: Write) -> Optional[OSError]:
+        self.has_failed = self.has_failed or self.is_full or bool(self._failures)
         if self.is_full:
             return OSError(errno.ENOSPC, 'No space left on the simulated disk')
         if not self._failures:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from yarl import URL
 
 from consensual.raft import MessageKind, Node, ReceiverUnavailable, Sender
-from consensual.raft.errors import NodeStopped
+from consensual.raft.errors import NodeStopped, StorageError
 from consensual.testing.process import Process
 from consensual.testing.timeline import Timeline
 
@@ -56,19 +56,17 @@ class Endpoint:
 class Network:
     """Carries requests and replies between the nodes that are connected.
 
-    is_refusing: what is lost on a cut link is reported at once; else never.
     carried, lost: how many messages arrived, and did not.
     on_failure: called with a name and an error when a node raises instead of answering.
     """
 
     def __init__(self, timeline: Timeline, seed: int) -> None:
-        self.is_refusing = False
         self.carried = self.lost = 0
         self.on_failure: Callable[[str, BaseException], None] = lambda *_: None
         self._timeline = timeline
         self._seed = seed
         self._endpoints: dict[str, Endpoint] = {}
-        self._cuts: set[Link] = set()
+        self._cuts: dict[Link, bool] = {}
         self._noise = QUIET
         self._noises: dict[Link, Noise] = {}
         self._randoms: dict[Link, Random] = {}
@@ -78,25 +76,36 @@ class Network:
 
     # faults
 
-    def partition(self, groups: Iterable[Collection[str]]) -> None:
+    def cut(self, links: Iterable[Link], *, is_refusing: bool = False) -> None:
+        """Let these ways carry nothing; each way back is another link.
+
+        is_refusing: what is lost there is reported to its sender at once; else never.
+        """
+        self._cuts.update(dict.fromkeys(links, is_refusing))
+
+    def mend(self, links: Iterable[Link]) -> None:
+        """Let these ways carry again."""
+        for link in links:
+            self._cuts.pop(link, None)
+
+    def partition(
+        self, groups: Iterable[Collection[str]], *, is_refusing: bool = False
+    ) -> list[Link]:
         """Cut every link, both ways, between nodes that no group has in common.
 
-        A node in two groups is a bridge between them. Nodes in no group keep their links.
+        A node in two groups is a bridge between them. Nodes in no group keep their
+        links. Returns the links, to be mended.
         """
-        groups = [frozenset(group) for group in groups]
-        named = sorted(frozenset().union(*groups))
-        for source in named:
-            for target in named:
-                if not any(source in group and target in group for group in groups):
-                    self._cuts.add((source, target))
-
-    def isolate(self, name: str) -> None:
-        """Cut every link to and from a node."""
-        self.partition([[name], [other for other in self._endpoints if other != name]])
-
-    def cut(self, source: str, target: str) -> None:
-        """Cut the way from one node to another; the way back stays."""
-        self._cuts.add((source, target))
+        sets = [frozenset(group) for group in groups]
+        named = sorted(frozenset[str]().union(*sets))
+        links = [
+            (source, target)
+            for source in named
+            for target in named
+            if not any(source in group and target in group for group in sets)
+        ]
+        self.cut(links, is_refusing=is_refusing)
+        return links
 
     def disturb(
         self, noise: Noise, source: Optional[str] = None, target: Optional[str] = None
@@ -157,8 +166,8 @@ class Network:
             reply = _encode(
                 await target.node.receive(kind=exchange.kind, message=_decode(exchange.text))
             )
-        except NodeStopped:
-            reply = ReceiverUnavailable(f'{exchange.target} is stopped')
+        except (NodeStopped, StorageError) as error:
+            reply = ReceiverUnavailable(f'{exchange.target} is stopped: {error}')
         except Exception as error:  # noqa: BLE001 - reported to whoever watches
             self.on_failure(exchange.target, error)
             reply = ReceiverUnavailable(f'{exchange.target} failed: {error!r}')
@@ -179,7 +188,7 @@ class Network:
         if not is_lost and link not in self._cuts:
             return arrive(what)
         self.lost += 1
-        if self.is_refusing:
+        if self._cuts.get(link):
             exchange.end(ReceiverUnavailable(f'no way from {link[0]} to {link[1]}'))
 
     def _copies(self, link: Link) -> int:

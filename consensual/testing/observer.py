@@ -115,7 +115,6 @@ class Watcher:
     logger: for the node; what it logs as an error is a violation.
     applied, acknowledged: how often a command was applied, and reported as applied, here.
     applied_in: the cluster in which it was, last.
-    expects_failure: its disk fails, so that it stops with an error.
     """
 
     def __init__(self, observer: Observer, name: str, disk: Disk) -> None:
@@ -124,7 +123,6 @@ class Watcher:
         self.applied: Counter[CommandKey] = Counter()
         self.applied_in: dict[CommandKey, str] = {}
         self.acknowledged: Counter[CommandKey] = Counter()
-        self.expects_failure = False
         self.is_watching = True
         self.state: Optional[State] = None
         self._observer = observer
@@ -139,7 +137,7 @@ class Watcher:
 
     def fails(self, text: str) -> None:
         """The node failed, or met what it should cope with."""
-        if self.is_watching and not self.expects_failure:
+        if self.is_watching and not self._disk.has_failed:
             self._observer.violate('no_node_fails', f'{self.name}: {text}')
 
     # the core

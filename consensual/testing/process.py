@@ -4,6 +4,7 @@ Knows nothing of nodes; whatever runs in it sees an ordinary asyncio loop.
 """
 
 import asyncio
+import warnings
 from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle
 from asyncio.events import _get_running_loop, _set_running_loop  # made for loops, as this is one
 from collections import deque
@@ -91,12 +92,14 @@ class Process(AbstractEventLoop):
         self.is_alive = False
         self._is_paused, self._lag = False, 0.0
         self._timers.clear()
-        for task in asyncio.all_tasks(self):
-            task.cancel()
-        for _ in range(_MOST_ROUNDS):
-            if not self._ready:
-                break
-            self._run_batch()
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', RuntimeWarning)  # what was about to begin never does
+            for task in asyncio.all_tasks(self):
+                task.cancel()
+            for _ in range(_MOST_ROUNDS):
+                if not self._ready:
+                    break
+                self._run_batch()
 
     # time
 

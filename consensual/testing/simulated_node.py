@@ -34,10 +34,10 @@ class Life:
     calls: those that go on.
     """
 
-    def __init__(self, node: Node, process: Process, machine: Machine, watcher: Watcher) -> None:
+    def __init__(self, node: Node, process: Process, watched: Watched, watcher: Watcher) -> None:
         self.node = node
         self.process = process
-        self.machine = machine
+        self.watched = watched
         self.watcher = watcher
         self.calls: dict[Call[Any], None] = {}
 
@@ -93,7 +93,7 @@ class SimulatedNode:
     @property
     def machine(self) -> Any:
         """Its state machine."""
-        return self.life.machine
+        return self.life.watched.machine
 
     @property
     def status(self) -> NodeStatus:
@@ -136,7 +136,9 @@ class SimulatedNode:
 
         asked = (action, parameters) if request is None else request
         coroutine = self.node.execute(action, parameters, timeout=timeout)
-        return self._noted(f'execute {action}', coroutine, client, asked, ended)
+        call = self._noted(f'execute {action}', coroutine, client, asked)
+        call.on_end(ended)
+        return call
 
     def query(
         self,
@@ -150,12 +152,17 @@ class SimulatedNode:
         """Run a linearizable query: see `Node.query`. It is noted in the history."""
         asked = (name, parameters) if request is None else request
         coroutine = self.node.query(name, parameters, timeout=timeout)
-        return self._noted(f'query {name}', coroutine, client, asked, self._read_check())
+        check = self._read_check()
+        call = self._noted(f'query {name}', coroutine, client, asked)
+        call.on_end(check)
+        return call
 
     def ensure_linearizable(self, *, timeout: float = 5.0) -> Call[None]:
         """See `Node.ensure_linearizable`."""
-        coroutine = self.node.ensure_linearizable(timeout=timeout)
-        return self._call('ensure_linearizable', coroutine, self._read_check())
+        check = self._read_check()
+        call = self._call('ensure_linearizable', self.node.ensure_linearizable(timeout=timeout))
+        call.on_end(check)
+        return call
 
     def _read_check(self) -> Callable[[Call[Any]], None]:
         """Return what checks a read: it sees what was acknowledged before it (§8)."""
@@ -183,12 +190,16 @@ class SimulatedNode:
     def attach_nodes(self, *names: str, timeout: float = 30.0) -> Call[Optional[str]]:
         """See `Node.attach_nodes`."""
         coroutine = self.node.attach_nodes(list(map(url_of, names)), timeout=timeout)
-        return self._call(f'attach {names}', coroutine, self._change_check(names, ()))
+        call = self._call(f'attach {names}', coroutine)
+        call.on_end(self._change_check(names, ()))
+        return call
 
     def detach_nodes(self, *names: str, timeout: float = 30.0) -> Call[Optional[str]]:
         """See `Node.detach_nodes`."""
         coroutine = self.node.detach_nodes(list(map(url_of, names)), timeout=timeout)
-        return self._call(f'detach {names}', coroutine, self._change_check((), names))
+        call = self._call(f'detach {names}', coroutine)
+        call.on_end(self._change_check((), names))
+        return call
 
     def _change_check(
         self, attached: tuple[str, ...], detached: tuple[str, ...]
@@ -232,7 +243,9 @@ class SimulatedNode:
         def ended(call: Call[None]) -> None:
             self.is_running = call.error is None and self._life is life
 
-        return self._call('start', self.node.start(), ended)
+        call = self._call('start', self.node.start())
+        call.on_end(ended)
+        return call
 
     def stop(self) -> Call[None]:
         """Stop it in good order; a leader hands over first."""
@@ -258,6 +271,7 @@ class SimulatedNode:
         life.watcher.is_watching = False
         self._world.network.disconnect(self.name)
         life.process.kill()
+        life.watched.abandon()
         self.disk.unmount()
         for call in [*life.calls]:
             call.lose()
@@ -289,17 +303,11 @@ class SimulatedNode:
 
     def fail_next_write(self, *, is_written: bool = False) -> None:
         """Let its disk fail once: it stops with an error, and is to be restarted."""
-        self._expect_failure()
         self.disk.fail_next_write(is_written=is_written)
 
     def fill_disk(self) -> None:
         """Let its disk be full from now on: it stops at the next write."""
-        self._expect_failure()
         self.disk.is_full = True
-
-    def _expect_failure(self) -> None:
-        if self._life is not None:
-            self._life.watcher.expects_failure = True
 
     def pause(self, seconds: Optional[float] = None) -> None:
         """Stop its process, as SIGSTOP does; its clock goes on. After so many seconds, resume."""
@@ -350,11 +358,11 @@ class SimulatedNode:
         )
         process.slow_down(self._lag)
         process.set_clock_rate(self._clock_rate)
-        machine = self._make_machine()
+        watched = Watched(self._make_machine(), watcher)
         node = Node.from_url(
             self.url,
             sender=NetworkSender(world.network, name, process),
-            state_machine=Watched(machine, watcher),
+            state_machine=watched,
             storage=self.disk.mount(process),
             heartbeat=world.heartbeat,
             election_timeout=world.election_timeout,
@@ -362,7 +370,7 @@ class SimulatedNode:
             random=random,
             recorder=self._recorder(watcher),
         )
-        self._life = Life(node, process, machine, watcher)
+        self._life = Life(node, process, watched, watcher)
         world.network.connect(Endpoint(name, node, process))
         world.note(f'{name} starts, life {self.lives}')
         self.start()
@@ -380,33 +388,25 @@ class SimulatedNode:
         coroutine: Coroutine[Any, Any, Result],
         client: str,
         request: Any,
-        on_end: Callable[[Call[Any]], None],
     ) -> Call[Result]:
+        """Begin a call that stands in the history."""
         history = self._world.history
         number = history.begin(client or self.name, request)
 
         def ended(call: Call[Any]) -> None:
             error = call.error
             history.end(number, Returned(call.result()) if error is None else outcome_of(error))
-            on_end(call)
 
-        return self._call(what, coroutine, ended)
+        call = self._call(what, coroutine)
+        call.on_end(ended)
+        return call
 
-    def _call(
-        self,
-        what: str,
-        coroutine: Coroutine[Any, Any, Result],
-        on_end: Callable[[Call[Any]], None] = lambda _: None,
-    ) -> Call[Result]:
-        life = self.life
-
-        def ended(call: Call[Any]) -> None:
-            life.calls.pop(call, None)
-            on_end(call)
-            self._world.observer.ended(call)
-
-        call = Call(f'{self.name}: {what}', coroutine, life.process, self._world.timeline, ended)
+    def _call(self, what: str, coroutine: Coroutine[Any, Any, Result]) -> Call[Result]:
+        life, observer = self.life, self._world.observer
+        call = Call(f'{self.name}: {what}', coroutine, life.process, self._world.timeline)
         life.calls[call] = None
+        call.on_end(lambda call: life.calls.pop(call, None) and None)
+        call.on_end(observer.ended)
         return call
 
 

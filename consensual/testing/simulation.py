@@ -10,7 +10,7 @@ from typing import Optional, Self, Union
 
 from consensual.testing.call import Call
 from consensual.testing.history import History
-from consensual.testing.network import Network
+from consensual.testing.network import Link, Network
 from consensual.testing.observer import Broken
 from consensual.testing.simulated_node import SimulatedNode
 from consensual.testing.timeline import Stuck, Timeline
@@ -176,15 +176,16 @@ class Simulation:
 
     # faults of many
 
-    def partition(self, *groups: Iterable[str]) -> None:
+    def partition(self, *groups: Iterable[str], is_refusing: bool = False) -> list[Link]:
         """Cut the network between groups of names: see `Network.partition`."""
         named = [sorted(group) for group in groups]
         self._world.note('partition ' + ' | '.join(' '.join(group) for group in named))
-        self._world.network.partition(named)
+        return self._world.network.partition(named, is_refusing=is_refusing)
 
-    def isolate(self, name: str) -> None:
+    def isolate(self, name: str, *, is_refusing: bool = False) -> list[Link]:
         """Cut a node off from all others."""
-        self.partition([name], [other for other in self._nodes if other != name])
+        others = [other for other in self._nodes if other != name]
+        return self.partition([name], others, is_refusing=is_refusing)
 
     def heal(self) -> None:
         """Let the network carry everything again; disks have room, processes their full speed.

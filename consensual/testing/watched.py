@@ -25,6 +25,7 @@ class Watched:
     def __init__(self, machine: Machine, watcher: Watcher) -> None:
         self.machine = machine
         self._watcher = watcher
+        self._under_way: tuple[Awaitable[Any], ...] = ()
         processors = machine if isinstance(machine, Mapping) else machine.processors
         self.processors = {
             action: self._watched(action, processor) for action, processor in processors.items()
@@ -45,6 +46,12 @@ class Watched:
         self._watcher.forget()
         self.machine.reset()
 
+    def abandon(self) -> None:
+        """The process was killed: what may not have begun never does."""
+        for awaitable in self._under_way:
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+
     def _watched(self, action: str, processor: Processor) -> Processor:
         if not self._watcher.is_watching:
             return processor
@@ -59,7 +66,9 @@ class Watched:
                 self._show(_text(error))
                 raise
             if inspect.isawaitable(result):
-                return self._await(result)
+                awaiting = self._await(result)
+                self._under_way = result, awaiting
+                return awaiting
             self._show(fingerprint(result))
             return result
 
