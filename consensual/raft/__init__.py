@@ -2,8 +2,11 @@
 
 from consensual.raft import communication, errors
 from consensual.raft import communication as plain
+from consensual.raft.core.effects import HardState, Stored, Write
+from consensual.raft.core.log import Entry
 from consensual.raft.driver.ports import (
     Context,
+    Endpoint,
     MessageKind,
     Processor,
     Receiver,
@@ -18,6 +21,9 @@ from consensual.raft.node import Node
 __all__ = [
     'ConsensualError',
     'Context',
+    'Endpoint',
+    'Entry',
+    'HardState',
     'MessageKind',
     'Node',
     'NodeStatus',
@@ -27,6 +33,8 @@ __all__ = [
     'Sender',
     'StateMachine',
     'Storage',
+    'Stored',
+    'Write',
     'communication',
     'errors',
     'plain',

@@ -12,7 +12,7 @@ from consensual.raft.driver.addresses import id_of
 from consensual.raft.driver.ports import Endpoint, MessageKind
 from consensual.raft.driver.ports import Receiver as _Receiver
 from consensual.raft.driver.ports import Sender as _Sender
-from consensual.raft.errors import NodeStopped, ReceiverUnavailable
+from consensual.raft.errors import ConsensualError, NodeStopped, ReceiverUnavailable
 
 
 class Sender(_Sender):
@@ -43,6 +43,8 @@ class Sender(_Sender):
             return await node.receive(kind=kind, message=message)
         except NodeStopped as error:
             raise ReceiverUnavailable(f'the node at {url} is stopped') from error
+        except ConsensualError as error:
+            raise ReceiverUnavailable(f'the node at {url} gives no answer: {error}') from error
 
 
 class Receiver(_Receiver):

@@ -125,12 +125,12 @@ class Node:
             sender=sender,
             processors=_actions(processors, state_machine),
             state_machine=state_machine,
-            storage=storage or MemoryStorage(),
+            storage=MemoryStorage() if storage is None else storage,
             recorder=recorder,
             settings=Settings(heartbeat, timeout, max(15.0, CHANGE_TIMEOUT - 4 * timeout)),
             logger=logger or logging.getLogger('consensual'),
             loop=loop,
-            random=random or Random(),  # noqa: S311 - no secret is drawn from it
+            random=Random() if random is None else random,  # noqa: S311 - no secret is drawn from it
         )
 
     def __repr__(self) -> str:
@@ -431,8 +431,9 @@ def _actions(
     processors: Optional[Mapping[str, Processor]], state_machine: Optional[StateMachine]
 ) -> dict[str, Processor]:
     """Return all actions by name. Raises `InvalidParameters` for what is none."""
-    actions = dict(processors or {})
-    for name, processor in (state_machine.processors if state_machine else {}).items():
+    actions = {} if processors is None else dict(processors)
+    of_machine = {} if state_machine is None else state_machine.processors
+    for name, processor in of_machine.items():
         if name in actions:
             raise InvalidParameters(
                 f'{name!r} is among the processors and the state machine has it, too'

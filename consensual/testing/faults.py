@@ -200,7 +200,9 @@ class Stop(Fault, frozen=True):
         node.stop()
 
         def start() -> None:
-            if node.is_up and not node.is_running:
+            if node.disk.has_failed:
+                node.restart()  # its state may be ahead of its disk
+            elif node.is_up and not node.is_running:
                 node.start()
 
         _later(simulation, self.seconds, start)

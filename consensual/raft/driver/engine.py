@@ -118,14 +118,14 @@ class Engine:
         except OSError as error:
             raise StorageFailed(f'the storage cannot be read: {error!r}') from error
         seed = self._random.getrandbits(64)
-        beginning = Beginning(self._address, self.settings, seed, stored, self.loop.time())
         try:
+            beginning = Beginning(self._address, self.settings, seed, stored, self.loop.time())
             self._raft = (
                 beginning.make()
                 if self._recorder is None
                 else RecordedRaft(beginning, self._recorder)
             )
-        except ConsensualError:
+        except BaseException:
             await _result(self._storage.close())
             raise
         self.recovered_index = self._raft.state.log.last_index
