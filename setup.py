@@ -25,6 +25,7 @@ setup(
     ],
     packages=find_packages(include=['consensual', 'consensual.*']),
     package_data={'consensual': ['py.typed']},
+    entry_points={'pytest11': ['consensual = consensual.testing.plugin']},
     python_requires='>=3.11',
     install_requires=(here / 'requirements.txt').read_text().split(),
 )

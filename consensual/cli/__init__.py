@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from consensual import __version__
-from consensual.cli import demo
+from consensual.cli import demo, replay
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,6 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(title='commands', required=True, metavar='COMMAND')
     demo.add_to(commands)
+    replay.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)

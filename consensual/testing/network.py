@@ -169,7 +169,8 @@ class Network:
         except (NodeStopped, StorageError) as error:
             reply = ReceiverUnavailable(f'{exchange.target} is stopped: {error}')
         except Exception as error:  # noqa: BLE001 - reported to whoever watches
-            self.on_failure(exchange.target, error)
+            if target.process.is_alive:
+                self.on_failure(exchange.target, error)
             reply = ReceiverUnavailable(f'{exchange.target} failed: {error!r}')
         if target.process.is_alive:
             self._travel((exchange.target, exchange.source), exchange, exchange.end, reply)

@@ -3,6 +3,8 @@
 The kit's front door; what it is made of is in the rooms that it imports.
 """
 
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +47,8 @@ class Simulation:
     is_watched: False leaves out the invariants, for speed.
     is_traced: False leaves out the trace.
 
-    Use it in a `with` block, which closes it; a block that ends well is checked.
+    Use it in a `with` block, which closes it; a block that ends well is checked, and
+    one that fails leaves its trace.
     """
 
     def __init__(
@@ -77,10 +80,12 @@ class Simulation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, error_type: Optional[type[BaseException]], *_: object) -> None:
+    def __exit__(self, _: object, error: Optional[BaseException], __: object) -> None:
         try:
-            if error_type is None:
-                self.check()
+            if isinstance(error, Exception):
+                error.add_note(self.leave_trace())
+            elif error is None and self.broken:
+                raise InvariantsBroken(self.broken, self.leave_trace())
         finally:
             self.close()
 
@@ -215,6 +220,26 @@ class Simulation:
         if self._world.trace is None:
             raise ValueError('nothing was recorded: make the simulation with is_traced=True')
         self._world.trace.save(path)
+
+    def leave_trace(self, name: str = '') -> str:
+        """Save the trace of what failed; return the sentence that says how to replay it.
+
+        It is put into the folder that the environment's CONSENSUAL_TRACES names, else
+        into one for temporary files.
+
+        name: of the file; made of the seed unless given.
+        """
+        if self._world.trace is None:
+            return f'seed {self._world.seed}; nothing was recorded (is_traced=False)'
+        default = Path(tempfile.gettempdir()) / 'consensual-traces'
+        folder = Path(os.environ.get('CONSENSUAL_TRACES') or default)
+        path = folder / f'{name or f"seed-{self._world.seed}"}.trace'
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.save_trace(path)
+        except OSError as error:
+            return f'seed {self._world.seed}; its trace could not be saved: {error}'
+        return f'seed {self._world.seed}; replay it: python -m consensual replay {path}'
 
     def close(self) -> None:
         """End all processes. Closed already, do nothing."""

@@ -177,6 +177,6 @@ def _report(plan: Plan, simulation: Simulation, clients: Clients) -> Report:
         acknowledged=clients.acknowledged,
         read=clients.read,
         changes=sum(cluster.changes for cluster in past.clusters.values()),
-        undecided=isinstance(result, Undecided),
+        undecided=int(isinstance(result, Undecided)),
         broken=[*simulation.broken],
     )

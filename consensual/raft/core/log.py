@@ -16,7 +16,7 @@ ENTRY_OVERHEAD = 64
 """Bytes that an entry is reckoned to take beside its payload's text."""
 
 
-Natural = Annotated[int, Meta(ge=0)]
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A term, an index or a count, as a peer may send it."""
 
 

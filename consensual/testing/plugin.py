@@ -1,0 +1,65 @@
+"""The pytest plugin: the fixture `cluster`, and traces of the tests that fail.
+
+Installed with the package; whatever a simulation is made of is elsewhere.
+"""
+
+import re
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from consensual.testing.simulation import InvariantsBroken, Simulation
+from consensual.testing.watched import Machine
+
+_simulations = pytest.StashKey[list[Simulation]]()
+
+
+class MakeCluster(Protocol):
+    """Makes a cluster for a test."""
+
+    def __call__(
+        self, make_machine: Callable[[], Machine], nodes: int = 3, **options: Any
+    ) -> Simulation:
+        """Return a simulation in which a cluster of so many nodes, n1, n2, …, is founded.
+
+        make_machine: makes a node's state machine.
+        options: those of `Simulation`.
+        """
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Iterator[MakeCluster]:
+    """Make simulated clusters, founded and watched.
+
+    `simulation = cluster(Counter, nodes=5, seed=7)`. For tests of any kind, those of pytest-asyncio included: there, calls are awaited.
+    A test that ends well fails all the same when an invariant did not hold; one that
+    fails leaves its trace.
+    """
+    made: list[Simulation] = request.node.stash.setdefault(_simulations, [])
+
+    def make(make_machine: Callable[[], Machine], nodes: int = 3, **options: Any) -> Simulation:
+        simulation = Simulation(make_machine, **options)
+        made.append(simulation)
+        simulation.found(nodes)
+        return simulation
+
+    yield make
+    for simulation in made:
+        simulation.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Let a test fail that broke an invariant, and leave the trace of one that fails."""
+    name = re.sub(r'[^\w.-]+', '-', pyfuncitem.nodeid)[-150:].strip('-')
+    try:
+        result = yield
+    except Exception as error:
+        for simulation in pyfuncitem.stash.get(_simulations, []):
+            error.add_note(simulation.leave_trace(name))
+        raise
+    for simulation in pyfuncitem.stash.get(_simulations, []):
+        if simulation.broken:
+            raise InvariantsBroken(simulation.broken, simulation.leave_trace(name))
+    return result
