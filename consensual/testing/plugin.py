@@ -32,9 +32,9 @@ class MakeCluster(Protocol):
 def cluster(request: pytest.FixtureRequest) -> Iterator[MakeCluster]:
     """Make simulated clusters, founded and watched.
 
-    `simulation = cluster(Counter, nodes=5, seed=7)`. For tests of any kind, those of pytest-asyncio included: there, calls are awaited.
-    A test that ends well fails all the same when an invariant did not hold; one that
-    fails leaves its trace.
+    Call it: `simulation = cluster(Counter, nodes=5, seed=7)`. For tests of any kind,
+    those of pytest-asyncio included, in which calls are awaited. A test that ends well
+    fails all the same when an invariant did not hold; one that fails leaves its trace.
     """
     made: list[Simulation] = request.node.stash.setdefault(_simulations, [])
 

@@ -1,13 +1,17 @@
-"""The state machine of the simulated nodes: it remembers what was applied, in order.
+"""The state machine of these tests, and a simulation of nodes that have it.
 
-Commands are numbers that no two commands share.
+A ledger remembers what was applied; commands are numbers that no two commands share.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from consensual.raft import Context
+from consensual.testing.call import Call
+from consensual.testing.simulation import Simulation
+
+THREE, FIVE = ('n1', 'n2', 'n3'), ('n1', 'n2', 'n3', 'n4', 'n5')
+ACTIONS = 'put', 'slow', 'fail'
 
 
 class Refusal(Exception):
@@ -15,45 +19,72 @@ class Refusal(Exception):
 
 
 class Ledger:
-    """What one node applied since it was made or reset.
+    """The commands that one node applied since it was made or reset, in order."""
 
-    on_applied: called with the cluster id, the context and the command.
-    cluster_id: returns the id of the cluster that the node is in.
-    """
-
-    def __init__(
-        self, cluster_id: Callable[[], str], on_applied: Callable[[str, Context, int], None]
-    ) -> None:
-        self.commands: set[int] = set()
-        self.last: tuple[int, float] = (0, 0.0)
-        self.ever: dict[int, str] = {}
-        self._cluster_id = cluster_id
-        self._on_applied = on_applied
-
-    @property
-    def processors(self) -> Mapping[str, Any]:
-        return {'put': self._put, 'fail': self._fail, 'slow': self._slow}
+    def __init__(self) -> None:
+        self.commands: list[int] = []
+        self.processors: Mapping[str, Callable[[int], Any]] = {
+            'put': self._put,
+            'slow': self._slow,
+            'fail': self._fail,
+        }
 
     def reset(self) -> None:
         self.commands.clear()
-        self.last = 0, 0.0
 
-    def _put(self, command: int, *, context: Context) -> int:
-        self._apply(self._cluster_id(), context, command)
+    def snapshot(self) -> Any:
+        """Return what stands for the state; all of it would make runs quadratic."""
+        return [len(self.commands), self.commands[-1:]]
+
+    def _put(self, command: int) -> int:
+        self.commands.append(command)
         return command
 
-    def _fail(self, command: int, *, context: Context) -> None:
-        self._apply(self._cluster_id(), context, command)
+    async def _slow(self, command: int) -> int:
+        await asyncio.sleep(0.03)
+        return self._put(command)
+
+    def _fail(self, command: int) -> None:
+        self._put(command)
         raise Refusal(command)
 
-    async def _slow(self, command: int, *, context: Context) -> int:
-        cluster_id = self._cluster_id()
-        await asyncio.sleep(0.03)
-        self._apply(cluster_id, context, command)
-        return command
 
-    def _apply(self, cluster_id: str, context: Context, command: int) -> None:
-        self._on_applied(cluster_id, context, command)
-        self.commands.add(command)
-        self.last = context.index, context.time
-        self.ever[command] = cluster_id
+class Ledgers(Simulation):
+    """A simulation of ledgers, which numbers the commands.
+
+    calls: all commands submitted.
+    """
+
+    def __init__(self, seed: int = 0, *, write_time: float = 0.0, is_traced: bool = False) -> None:
+        super().__init__(Ledger, seed=seed, write_time=write_time, is_traced=is_traced)
+        self.calls: list[Call[Any]] = []
+
+    def submit(self, name: str, action: str = 'put', *, timeout: float = 5.0) -> Call[Any]:
+        """Have one more command applied; it goes on in the background."""
+        command = len(self.calls) + 1
+        call = self[name].execute(action, command, timeout=timeout)
+        self.calls.append(call)
+
+        def ended(_: Call[Any]) -> None:
+            if call.error is None and call.result() != command:
+                self.world.observer.violate('results_are_the_commands_own', repr(call))
+
+        call.on_end(ended)
+        return call
+
+    def finish(self, call: Call[Any]) -> Any:
+        """Let time pass until the call ends; return what it returned, or raised."""
+        assert self.until(lambda: call.is_done), f'{call.what} does not end'
+        return call.result() if call.error is None else call.error
+
+    def leader_of(self, names: Iterable[str]) -> str | None:
+        """Return who of them leads, in the latest term."""
+        statuses = [(self[name].status, name) for name in names if self[name].is_running]
+        leaders = [(status.term, name) for status, name in statuses if status.role == 'leader']
+        return max(leaders)[1] if leaders else None
+
+    def pause_all(self, seconds: float) -> None:
+        """Let every process stand still at once."""
+        for node in self:
+            if node.is_up:
+                node.pause(seconds)
