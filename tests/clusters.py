@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Optional, Self
 from yarl import URL
 
 from consensual.raft import MessageKind, Node, ReceiverUnavailable, communication
+from consensual.testing.trace import Trace, leave
 
 HEARTBEAT, T = 0.1, 0.5
 
@@ -270,6 +271,7 @@ class Cluster:
 
     options: for `Node.from_url` of each node, more by `make`.
     before_stop: called on leaving, to let go of what a test holds.
+    trace: of all nodes; a test that fails leaves it.
     On leaving it checks that no task is left and that no error went unhandled.
     """
 
@@ -277,6 +279,7 @@ class Cluster:
         self.names, self.idle = names, idle
         self.options = {'heartbeat': HEARTBEAT, **options}
         self.network = Network()
+        self.trace = Trace()
         self.nodes: dict[str, Node] = {}
         self.ledgers: dict[str, Ledger] = {}
         self.receivers: dict[str, communication.Receiver] = {}
@@ -297,7 +300,12 @@ class Cluster:
         self._made += 1
         if name in self.receivers:
             self.receivers[name].stop()
-        chosen = {'random': Random(f'{name} {self._made}'), **self.options, **options}
+        chosen = {
+            'random': Random(f'{name} {self._made}'),
+            'recorder': self.trace.recorder(name),
+            **self.options,
+            **options,
+        }
         if 'state_machine' not in chosen:
             self.ledgers[name] = chosen['state_machine'] = Ledger()
         node = Node.from_url(url_of(name), sender=self.network.sender(name), **chosen)
@@ -331,13 +339,15 @@ class Cluster:
             assert await first.attach_nodes(urls_of(self.names[1:])) is None
         return self
 
-    async def __aexit__(self, error_type: Optional[type[BaseException]], *_: object) -> None:
+    async def __aexit__(self, _: object, error: Optional[BaseException], __: object) -> None:
+        if error is not None:
+            error.add_note(leave(self.trace, f'cluster-{self.names}-{id(self):x}'))
         self.network.heal()
         self.before_stop()
         nodes = [*self.nodes.values(), *self._crashed]
         async with asyncio.timeout(60):
             await asyncio.gather(*(node.stop() for node in nodes))
-        if error_type is None:
+        if error is None:
             assert not asyncio.all_tasks() - self._tasks, 'a task outlived stop()'
             assert not self.unhandled, self.unhandled
 

@@ -3,8 +3,6 @@
 The kit's front door; what it is made of is in the rooms that it imports.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ from consensual.testing.network import Link, Network
 from consensual.testing.observer import Broken
 from consensual.testing.simulated_node import SimulatedNode
 from consensual.testing.timeline import Stuck, Timeline
+from consensual.testing.trace import leave
 from consensual.testing.watched import Machine
 from consensual.testing.world import World
 
@@ -231,15 +230,8 @@ class Simulation:
         """
         if self._world.trace is None:
             return f'seed {self._world.seed}; nothing was recorded (is_traced=False)'
-        default = Path(tempfile.gettempdir()) / 'consensual-traces'
-        folder = Path(os.environ.get('CONSENSUAL_TRACES') or default)
-        path = folder / f'{name or f"seed-{self._world.seed}"}.trace'
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.save_trace(path)
-        except OSError as error:
-            return f'seed {self._world.seed}; its trace could not be saved: {error}'
-        return f'seed {self._world.seed}; replay it: python -m consensual replay {path}'
+        where = leave(self._world.trace, name or f'seed-{self._world.seed}')
+        return f'seed {self._world.seed}; {where}'
 
     def close(self) -> None:
         """End all processes. Closed already, do nothing."""

@@ -4,9 +4,11 @@ Knows a core by its inputs and outputs; no rule of Raft. What a line looks like 
 `trace_codec`; going through it all again is `trace_replay`.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import gettempdir
 from types import TracebackType
 from typing import BinaryIO, Optional, Self, Union
 
@@ -110,6 +112,24 @@ class Trace:
         """
         with Path(path).open('wb') as file:
             file.writelines(self.lines())
+
+
+def leave(trace: Trace, name: str) -> str:
+    """Save the trace of what failed; return the sentence that says how to replay it.
+
+    It is put into the folder that the environment's CONSENSUAL_TRACES names, else into
+    one for temporary files.
+
+    name: of the file. Never raises: what failed is to be shown, whatever else fails.
+    """
+    folder = os.environ.get('CONSENSUAL_TRACES') or f'{gettempdir()}/consensual-traces'
+    path = Path(folder) / f'{name}.trace'
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trace.save(path)
+    except (OSError, ValueError, TypeError, OverflowError) as error:
+        return f'its trace could not be saved: {error}'
+    return f'replay it: python -m consensual replay {path}'
 
 
 class _Recorder:
