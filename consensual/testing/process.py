@@ -90,6 +90,9 @@ class Process(AbstractEventLoop):
         Its tasks are unwound with nobody listening: cut it off from the world first.
         """
         self.is_alive = False
+        if _get_running_loop() is self:  # its own code did it, and is not to be torn in two
+            self._is_paused = True
+            return self._timeline.call_later(0.0, self.kill)
         self._is_paused, self._lag = False, 0.0
         self._timers.clear()
         with warnings.catch_warnings():

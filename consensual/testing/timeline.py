@@ -57,7 +57,7 @@ class Timeline:
         end = self.now + seconds
         while self._step(end):
             pass
-        self.now = end
+        self.now = max(self.now, end)
 
     def run_until(self, is_true: Callable[[], bool], limit: float) -> bool:
         """Let time pass until that is true, at most `limit` seconds; tell whether it is.
@@ -69,7 +69,7 @@ class Timeline:
             if not self._step(end):
                 if not self._due:
                     raise Stuck('nothing is planned any more, yet something is waited for')
-                self.now = end
+                self.now = max(self.now, end)
                 return is_true()
         return True
 
