@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from consensual.raft.core.configuration import Incarnation, NodeId
 from consensual.raft.core.events import CallId
-from consensual.raft.core.log import Entry
+from consensual.raft.core.log import Entry, Reconfiguration
 from consensual.raft.core.messages import Reply, Request
 
 
@@ -28,11 +28,34 @@ class HardState(Struct, frozen=True):
     voted_incarnation: Incarnation = ''
 
 
+class Snapshot(Struct, frozen=True):
+    """What the entries up to `index` came to, in their place (§7).
+
+    index, term, time: of the last entry that it covers.
+    configuration_index, configuration_term, configuration: the latest configuration up
+        to there, and where its entry stood.
+    data: state machine and client sessions, as the driver encodes them.
+    """
+
+    index: int
+    term: int
+    time: float
+    configuration_index: int
+    configuration_term: int
+    configuration: Reconfiguration
+    data: bytes
+
+
 class Stored(Struct, frozen=True):
-    """What a storage gives back at start."""
+    """What a storage gives back at start.
+
+    entries: those from `first_index` on, without a gap.
+    """
 
     hard_state: HardState
     entries: Sequence[Entry] = ()
+    snapshot: Optional[Snapshot] = None
+    first_index: int = 1
 
 
 class Write(Struct, frozen=True):
@@ -41,12 +64,16 @@ class Write(Struct, frozen=True):
     hard_state: replaces the earlier one, unless None.
     first_index: where not None, the log is cut off from that index on and
         continued with `entries`.
+    snapshot: replaces the earlier one, unless None.
+    log_start: where not None, the entries before that index are dropped.
     """
 
     number: int
     hard_state: Optional[HardState] = None
     first_index: Optional[int] = None
     entries: Sequence[Entry] = ()
+    snapshot: Optional[Snapshot] = None
+    log_start: Optional[int] = None
 
 
 INFO, WARNING = 20, 30
