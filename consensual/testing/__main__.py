@@ -70,6 +70,9 @@ def _soak(first: int, count: int, seconds: float, traces: Path) -> int:
         left = first + count - seed
         print(f'{total}\ngo on: {_command(seed, left, seconds)}', flush=True)
         return 130
+    except Exception:
+        print(f'seed {seed} fell over; replay: {_command(seed, 1, seconds)}', flush=True)
+        raise
     spent = time.monotonic() - begun
     print(total)
     print(f'{total.node_seconds / spent:.0f} node-seconds a second of real time')

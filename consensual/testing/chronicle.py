@@ -77,7 +77,6 @@ class Past:
     disks: where an incarnation's data are.
     lost: the entries of incarnations whose data are no more.
     submitted, refused: how often a command was handed in, and reported as not done.
-    applied: how often it was applied, at different indices.
     """
 
     def __init__(self) -> None:
@@ -88,7 +87,6 @@ class Past:
         self.lost: dict[Incarnation, Sequence[Entry]] = {}
         self.submitted: Counter[CommandKey] = Counter()
         self.refused: Counter[CommandKey] = Counter()
-        self.applied: Counter[CommandKey] = Counter()
 
     def is_durable_at(self, incarnation: Incarnation, index: int, term: int) -> bool:
         """Tell whether an entry is on that incarnation's disk, or was when it was lost."""

@@ -72,10 +72,15 @@ class Disk:
         """
         self._writes_to_crash, self._crash = number, (is_durable, on_crash)
 
+    def heal(self) -> None:
+        """Have room and work from now on; whoever met a failure has stopped all the same."""
+        self.is_full, self._writes_to_crash = False, 0
+        self._failures.clear()
+
     def unmount(self) -> None:
         """The process is gone; what it was writing is there as a whole, or not at all."""
         write, self._under_way, self._user = self._under_way, None, None
-        self._writes_to_crash, self.has_failed = 0, False
+        self.has_failed, self._writes_to_crash = False, 0
         self._failures.clear()
         if write is not None and self._random.random() < 0.5:
             self._apply(write)

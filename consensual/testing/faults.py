@@ -242,7 +242,7 @@ class FailWrite(Fault, frozen=True):
         node = _find(simulation, self.name)
         if node is not None:
             node.fail_next_write(is_written=self.is_written)
-            _later(simulation, self.seconds, node.restart)
+            _later(simulation, self.seconds, lambda: _repair(node))
 
 
 class FillDisk(Fault, frozen=True):
@@ -254,15 +254,17 @@ class FillDisk(Fault, frozen=True):
     def befall(self, simulation: Simulation) -> None:
         """See `Fault`."""
         node = _find(simulation, self.name)
-        if node is None:
-            return
-        node.fill_disk()
+        if node is not None:
+            node.fill_disk()
+            _later(simulation, self.seconds, lambda: _repair(node))
 
-        def make_room() -> None:
-            node.disk.is_full = False
-            node.restart()
 
-        _later(simulation, self.seconds, make_room)
+def _repair(node: SimulatedNode) -> None:
+    """The disk works again; a node that met its failure has stopped, and is restarted."""
+    has_failed = node.disk.has_failed
+    node.disk.heal()
+    if has_failed:
+        node.restart()
 
 
 class SlowDisk(Fault, frozen=True):

@@ -4,10 +4,11 @@ Each returns what is wrong, or None. They read records and change those of the p
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Optional
 
-from consensual.raft.core.configuration import Electorate, Member
-from consensual.raft.core.log import Command, Entry
+from consensual.raft.core.configuration import Configuration, Electorate, Member
+from consensual.raft.core.log import Command, Entry, Reconfiguration
 from consensual.raft.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -17,6 +18,7 @@ from consensual.raft.core.messages import (
     RequestVote,
     VoteReply,
 )
+from consensual.raft.core.roles import Leader
 from consensual.testing.chronicle import Application, Chronicle, Turn
 
 Invariant = Callable[[Turn], Optional[str]]
@@ -118,6 +120,8 @@ def one_vote_per_term(turn: Turn) -> Optional[str]:
             voter = reply.route.sender_incarnation
             if wrong := _vote(turn, voter, asked.term, asked.route.sender_incarnation):
                 return wrong
+            if reply.term != asked.term:
+                return f'votes in term {reply.term} for a candidate of term {asked.term}'
     return None
 
 
@@ -141,6 +145,28 @@ def leader_has_a_majority_of_votes(turn: Turn) -> Optional[str]:
     if _is_majority(state.electorate, is_for):
         return None
     return f'leads term {state.current_term} without a majority of votes'
+
+
+# What leaders know of others
+
+
+def match_index_is_on_the_peers_disk(turn: Turn) -> Optional[str]:
+    """The match index is that of an entry known to be stored there (Figure 2).
+
+    Until another one leads a later term, and has it overwritten.
+    """
+    role, state = turn.state.role, turn.state
+    if not isinstance(role, Leader) or max(turn.chronicle.leaders) > state.current_term:
+        return None
+    for progress in role.peers.values():
+        index = progress.match_index
+        if index > state.log.last_index:
+            return f'takes {index} entries of {progress} for its own; it has {state.log.last_index}'
+        if index and not turn.past.is_durable_at(
+            progress.member.incarnation, index, state.log.term_at(index)
+        ):
+            return f'takes entry {index} for stored by {progress}'
+    return None
 
 
 # What is durable
@@ -302,6 +328,56 @@ def configuration_is_the_logs(turn: Turn) -> Optional[str]:
     return None
 
 
+def electorate_is_the_configurations(turn: Turn) -> Optional[str]:
+    """Voters decide, while joint in both majorities; learners do not (§6, thesis §4.2.1)."""
+    if not turn.configurations:
+        return None
+    configuration = _change_at(turn, turn.configurations[-1]).configuration
+    groups = [configuration.voters, configuration.outgoing]
+    electorate = tuple(group for group in groups if group)
+    if turn.state.electorate != electorate:
+        return f'lets {turn.state.electorate} decide, where {configuration} is in force'
+    return None
+
+
+def one_change_at_a_time(turn: Turn) -> Optional[str]:
+    """A leader appends a configuration when the one before is committed, and it in its term (§6).
+
+    A new cluster's first one is its founder's own.
+    """
+    state = turn.state
+    if turn.changed_from is None or turn.is_new_cluster or not turn.is_leader:
+        return None
+    for before, index in pairwise(turn.configurations):
+        if index < turn.changed_from or state.log.term_at(index) != state.current_term:
+            continue
+        if state.commit_index < before:
+            return f'changes the membership at {index}, before that of {before} is committed'
+        if state.log.term_at(state.commit_index) != state.current_term:
+            return f'changes the membership at {index}, before it committed in its term'
+    return None
+
+
+def voters_change_by_joint_consensus(turn: Turn) -> Optional[str]:
+    """C_old is followed by C_old,new, and that by C_new (§6); learners come and go freely."""
+    if turn.changed_from is None or turn.is_new_cluster:
+        return None
+    for before, index in pairwise(turn.configurations):
+        change, old = _change_at(turn, index), _change_at(turn, before).configuration
+        if index < turn.changed_from or not change.request:
+            continue  # known, or the first one of who went solo
+        new = change.configuration
+        kept = new.outgoing if new.is_joint and not old.is_joint else new.voters
+        if kept != old.voters or (old.is_joint and new.is_joint):
+            return f'has {new} at {index}, after {old}'
+    return None
+
+
+def _change_at(turn: Turn, index: int) -> Reconfiguration:
+    payload = turn.state.log.entry_at(index).payload
+    return payload if type(payload) is Reconfiguration else Reconfiguration(Configuration())
+
+
 # Applied commands
 
 
@@ -392,6 +468,7 @@ AFTER_EVERY_TURN: tuple[Invariant, ...] = (
     leader_completeness,
     committed_is_durable_on_a_quorum,
     state_machine_safety,
+    match_index_is_on_the_peers_disk,
     one_vote_per_term,
     leader_has_a_majority_of_votes,
     nothing_is_revealed_before_it_is_durable,
@@ -401,6 +478,9 @@ AFTER_EVERY_TURN: tuple[Invariant, ...] = (
     committed_entries_stay,
     applied_index_never_goes_back,
     configuration_is_the_logs,
+    electorate_is_the_configurations,
+    one_change_at_a_time,
+    voters_change_by_joint_consensus,
 )
 
 AFTER_EVERY_COMMAND: tuple[Callable[[Application], Optional[str]], ...] = (

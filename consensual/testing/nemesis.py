@@ -5,6 +5,7 @@ A schedule is data: it can be printed, saved, replayed and shrunk.
 
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Union
 
 from msgspec import Struct
 
@@ -63,11 +64,16 @@ def draw_schedule(
     """
     dice = _Dice(random, names, strangers)
     pace = random.choice((0.3, 0.7, 1.5))
-    schedule, at = [], random.expovariate(1 / pace)
+    storms = random.choice((0.0, 0.05, 0.2))
+    schedule: list[Blow] = []
+    at = random.expovariate(1 / pace)
     while at < seconds:
-        schedule.append(Blow(round(at, 4), dice.draw()))
+        blows = dice.draw_storm() if random.random() < storms else [(0.0, dice.draw())]
+        for pause, fault in blows:
+            at += pause
+            schedule.append(Blow(round(at, 4), fault))
         at += random.expovariate(1 / pace)
-    return schedule
+    return [blow for blow in schedule if blow.at < seconds]
 
 
 class _Dice:
@@ -103,6 +109,40 @@ class _Dice:
         weights, draws = zip(*self._kinds, strict=True)
         fault: AnyFault = self._random.choices(draws, weights)[0]()
         return fault
+
+    def draw_storm(self) -> list[tuple[float, AnyFault]]:
+        """Draw faults, each with the pause before it: one leader after another is struck.
+
+        What each of them appended is on few nodes, then, and some of them lead again
+        (Figures 7 and 8).
+        """
+        kinds = [
+            (5, self._crash_leader),
+            (3, self._isolate_leader),
+            (1, self._pause_leader),
+            (2, self._transfer),
+            (1, self._disturb),
+            (1, self._crash_at_write),
+            (1, self._attach),
+            (1, self._detach),
+        ]
+        weights, draws = zip(*kinds, strict=True)
+        pace = self._random.choice((0.02, 0.1, 0.4))
+        chosen = self._random.choices(draws, weights, k=self._random.randint(5, 30))
+        return [(self._random.expovariate(1 / pace), draw()) for draw in chosen]
+
+    def _crash_leader(self) -> Union[Crash, CrashAtWrite]:
+        seconds = self._random.choice((0.02, 0.3, 1.0))
+        if self._coin():
+            return Crash(LEADER, seconds)
+        return CrashAtWrite(LEADER, self._random.randint(1, 3), self._coin(), seconds)
+
+    def _isolate_leader(self) -> Isolate:
+        ways = self._random.choice(('both', 'in', 'out'))
+        return Isolate(LEADER, self._random.choice((0.3, 1.0, 2.0)), ways)
+
+    def _pause_leader(self) -> Pause:
+        return Pause(LEADER, self._random.choice((0.3, 1.0, 2.0)))
 
     def _name(self) -> str:
         return LEADER if self._random.random() < 0.3 else self._random.choice(self._all)

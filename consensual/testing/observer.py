@@ -33,7 +33,8 @@ from consensual.testing.chronicle import (
 )
 from consensual.testing.disk import Disk
 
-MOST_VIOLATIONS = 50
+MOST_VIOLATIONS = 5
+"""Of one invariant that are noted: what is broken once is often broken for good."""
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -51,20 +52,25 @@ class Observer:
     """Knows the past of all clusters of a world, and what was wrong in it.
 
     now: returns the true time, in seconds.
+    note: called with the text of what was wrong.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], note: Callable[[str], None]) -> None:
         self.broken: list[Broken] = []
         self.past = Past()
         self._now = now
+        self._note = note
+        self._counts: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         return f'Observer({len(self.broken)} violations, {len(self.past.clusters)} clusters)'
 
     def violate(self, invariant: str, text: str) -> None:
         """Note that an invariant did not hold."""
-        if len(self.broken) < MOST_VIOLATIONS:
+        self._counts[invariant] += 1
+        if self._counts[invariant] <= MOST_VIOLATIONS:
             self.broken.append(Broken(invariant, self._now(), text))
+            self._note(f'BROKEN {invariant}: {text}')
 
     def watch_disk(self, disk: Disk) -> None:
         """Know where incarnations keep their data, and what is lost with them."""
@@ -76,8 +82,8 @@ class Observer:
         """A command is handed in."""
         self.past.submitted[key] += 1
 
-    def acknowledged(self, watcher: 'Watcher', key: CommandKey) -> None:
-        """A caller was told that its command is applied on that node (§8)."""
+    def acknowledged(self, watcher: 'Watcher', key: CommandKey, result: object) -> None:
+        """A caller was told that its command is applied on that node, with that result (§8)."""
         watcher.acknowledged[key] += 1
         if watcher.acknowledged[key] > watcher.applied[key]:
             self.violate(
@@ -86,7 +92,14 @@ class Observer:
             )
         else:
             chronicle = self.past.clusters[watcher.applied_in[key]]
-            chronicle.acknowledged.add(chronicle.key_indices[key][0])
+            indices = chronicle.key_indices[key]
+            chronicle.acknowledged.add(indices[0])
+            outcomes = {chronicle.applied[index].outcome for index in indices}
+            if result not in outcomes:
+                self.violate(
+                    'result_is_the_processors',
+                    f'{watcher.name} says that {_text(key)} gives {result}, not {outcomes}',
+                )
 
     def ended(self, call: Call[Any]) -> None:
         """A call ended: with a result, or with an error that is documented."""
@@ -95,7 +108,6 @@ class Observer:
 
     def applied(self, key: CommandKey) -> None:
         """A command is applied, for the first time at its index."""
-        self.past.applied[key] += 1
         self._check_refused(key, 'by an earlier call')
 
     def refused(self, key: CommandKey, error: BaseException) -> None:
@@ -104,8 +116,9 @@ class Observer:
         self._check_refused(key, f'{type(error).__name__}: {error}')
 
     def _check_refused(self, key: CommandKey, why: str) -> None:
-        past = self.past
-        if past.applied[key] > past.submitted[key] - past.refused[key]:
+        past, may_be = self.past, self.past.submitted[key] - self.past.refused[key]
+        indices = [cluster.key_indices.get(key, ()) for cluster in past.clusters.values()]
+        if past.submitted[key] and max(map(len, indices)) > may_be:
             self.violate('refused_is_never_applied', f'{_text(key)} is applied, and refused: {why}')
 
 
@@ -200,7 +213,7 @@ class Watcher:
         seen.leads = turn.is_leader
         seen.commit_index = state.commit_index
         seen.durable_index = state.durability.durable_index
-        seen.emitted = state.first_unemitted - 1
+        seen.emitted += len(turn.effects.committed)
         seen.electorate = state.electorate
         if turn.changed_from is not None:
             seen.log[turn.changed_from - 1 :] = state.log.entries(
@@ -265,6 +278,8 @@ def _logger(watcher: Watcher) -> logging.Logger:
 
 def fingerprint(value: Any) -> object:
     """Return something equal for equal values, however they are changed later."""
+    if isinstance(value, BaseException):
+        return f'{type(value).__name__}: {value}'
     try:
         return msgspec.json.encode(value, order='deterministic').decode()
     except (TypeError, ValueError):

@@ -55,11 +55,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     name = re.sub(r'[^\w.-]+', '-', pyfuncitem.nodeid)[-150:].strip('-')
     try:
         result = yield
-    except Exception as error:
-        for simulation in pyfuncitem.stash.get(_simulations, []):
-            error.add_note(simulation.leave_trace(name))
+    except (Exception, pytest.fail.Exception) as error:
+        for simulation, file in _files(pyfuncitem, name):
+            simulation.explain(error, file)
         raise
-    for simulation in pyfuncitem.stash.get(_simulations, []):
+    for simulation, file in _files(pyfuncitem, name):
         if simulation.broken:
-            raise InvariantsBroken(simulation.broken, simulation.leave_trace(name))
+            raise InvariantsBroken(simulation.broken, simulation.leave_trace(file))
     return result
+
+
+def _files(item: pytest.Function, name: str) -> Iterator[tuple[Simulation, str]]:
+    """Yield the test's simulations, each with the name of its trace."""
+    made: list[Simulation] = item.stash.get(_simulations, [])
+    for number, simulation in enumerate(made, 1):
+        yield simulation, name if number == 1 else f'{name}-{number}'

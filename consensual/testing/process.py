@@ -97,6 +97,9 @@ class Process(AbstractEventLoop):
         self._timers.clear()
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', RuntimeWarning)  # what was about to begin never does
+            for handle in self._ready:
+                if not _is_step(handle):
+                    handle.cancel()
             for task in asyncio.all_tasks(self):
                 task.cancel()
             for _ in range(_MOST_ROUNDS):
@@ -140,9 +143,9 @@ class Process(AbstractEventLoop):
         self._is_queued = False
         if self._is_paused or not self.is_alive:
             return
-        self._run_batch()
         if self._lag:
             self._runs_from = self._timeline.now + self._lag
+        self._run_batch()
         self._queue()
 
     def _run_batch(self) -> None:
@@ -252,6 +255,12 @@ class Process(AbstractEventLoop):
     def _timer_handle_cancelled(self, timer: TimerHandle) -> None:
         """A timer was cancelled: `TimerHandle.cancel` calls this."""
         self._timers.pop(id(timer), None)
+
+
+def _is_step(handle: Handle) -> bool:
+    """Tell whether a task goes on by it; asyncio shows tasks in its own messages so."""
+    callback = handle._callback  # type: ignore[attr-defined]  # noqa: SLF001
+    return isinstance(getattr(callback, '__self__', None), Task)
 
 
 def _succeed(future: 'Future[Any]', result: Any) -> None:

@@ -19,7 +19,7 @@ from consensual.testing.call import Call
 from consensual.testing.disk import Disk
 from consensual.testing.history import outcome_of
 from consensual.testing.network import Endpoint, NetworkSender
-from consensual.testing.observer import Watcher
+from consensual.testing.observer import Watcher, fingerprint
 from consensual.testing.operation import NotDone, Returned
 from consensual.testing.process import Process
 from consensual.testing.watched import Machine, Watched
@@ -130,7 +130,8 @@ class SimulatedNode:
             if not self._world.is_watched:
                 return
             if error is None or isinstance(error, ProcessorFailed):
-                observer.acknowledged(watcher, key)
+                result = call.result() if error is None else error.__cause__
+                observer.acknowledged(watcher, key, fingerprint(result))
             elif isinstance(outcome_of(error), NotDone):
                 observer.refused(key, error)
 

@@ -3,6 +3,7 @@
 The kit's front door; what it is made of is in the rooms that it imports.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ from consensual.testing.trace import leave
 from consensual.testing.watched import Machine
 from consensual.testing.world import World
 
+SHOWN = 3
+"""Violations of each invariant that an error's text shows, the first ones."""
+
 
 class InvariantsBroken(AssertionError):
     """Something that must always hold did not: see the list, in the order in which it was seen.
@@ -27,8 +31,20 @@ class InvariantsBroken(AssertionError):
 
     def __init__(self, broken: Iterable[Broken], remark: str = '') -> None:
         self.broken = tuple(broken)
-        lines = [f'{len(self.broken)} invariants broken:', *map(str, self.broken)]
+        lines = [f'{len(self.broken)} invariants broken:', *_first_of_each(self.broken)]
         super().__init__('\n'.join([*lines, remark] if remark else lines))
+
+
+def _first_of_each(all_broken: Iterable[Broken]) -> Iterator[str]:
+    """Yield the first violations of each invariant, and how many more there are."""
+    counts: Counter[str] = Counter()
+    for broken in all_broken:
+        counts[broken.invariant] += 1
+        if counts[broken.invariant] <= SHOWN:
+            yield str(broken)
+    for invariant, count in counts.items():
+        if count > SHOWN:
+            yield f'… and {count - SHOWN} more of {invariant}'
 
 
 class Simulation:
@@ -80,9 +96,10 @@ class Simulation:
         return self
 
     def __exit__(self, _: object, error: Optional[BaseException], __: object) -> None:
+        __tracebackhide__ = True  # pytest shows the `with` block
         try:
             if isinstance(error, Exception):
-                error.add_note(self.leave_trace())
+                self.explain(error)
             elif error is None and self.broken:
                 raise InvariantsBroken(self.broken, self.leave_trace())
         finally:
@@ -192,14 +209,14 @@ class Simulation:
         return self.partition([name], others, is_refusing=is_refusing)
 
     def heal(self) -> None:
-        """Let the network carry everything again; disks have room, processes their full speed.
+        """Let the network carry everything again; disks work, processes have their full speed.
 
         Crashed nodes stay crashed, and clocks keep their rates.
         """
         self._world.note('heal')
         self._world.network.heal()
         for node in self._nodes.values():
-            node.disk.is_full = False
+            node.disk.heal()
             node.slow_down(0.0)
             if node.is_up:
                 node.resume()
@@ -233,12 +250,23 @@ class Simulation:
         where = leave(self._world.trace, name or f'seed-{self._world.seed}')
         return f'seed {self._world.seed}; {where}'
 
+    def explain(self, error: BaseException, name: str = '') -> None:
+        """Add to an error what was found broken before it, and how to replay it all.
+
+        name: of the trace's file; made of the seed unless given.
+        """
+        if self.broken and not isinstance(error, InvariantsBroken):
+            error.add_note(str(InvariantsBroken(self.broken)))
+        error.add_note(self.leave_trace(name))
+
     def close(self) -> None:
         """End all processes. Closed already, do nothing."""
         for node in self._nodes.values():
             node.crash()
 
     def _see_failure(self, name: str, error: BaseException) -> None:
+        if self._nodes[name].disk.has_failed:
+            return  # it says so to everybody
         self._world.observer.violate('no_node_fails', f'{name} failed to answer: {error!r}')
 
 

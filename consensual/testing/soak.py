@@ -120,13 +120,18 @@ class Report(Struct):
 
 
 class Plan(Struct, frozen=True):
-    """One life, before it is lived: all of it follows from the seed and the seconds."""
+    """One life, before it is lived: all of it follows from the seed and the seconds.
+
+    clients, pause: how many there are, and their seconds between two questions.
+    """
 
     seed: int
     seconds: float
     names: tuple[str, ...]
     strangers: tuple[str, ...]
     write_time: float
+    clients: int
+    pause: float
     schedule: Schedule
 
 
@@ -137,8 +142,9 @@ def draw_plan(seed: int, seconds: float) -> Plan:
     names = tuple(f'n{number + 1}' for number in range(size))
     strangers = tuple(f'n{size + number + 1}' for number in range(2))
     write_time = random.choice((0.0, 0.002, 0.02))
+    clients, pause = random.choice((2, 4, 8)), random.choice((0.05, 0.2, 0.5))
     schedule = draw_schedule(random, names, seconds, strangers=strangers)
-    return Plan(seed, seconds, names, strangers, write_time, schedule)
+    return Plan(seed, seconds, names, strangers, write_time, clients, pause, schedule)
 
 
 def live(plan: Plan, *, simulation: Optional[Simulation] = None) -> Report:
@@ -151,7 +157,7 @@ def live(plan: Plan, *, simulation: Optional[Simulation] = None) -> Report:
     try:
         simulation.found(plan.names)
         begun = simulation.now
-        clients = Clients(simulation, draw_ask)
+        clients = Clients(simulation, draw_ask, count=plan.clients, pause=plan.pause)
         play(simulation, plan.schedule)
         simulation.run(plan.seconds)
         clients.stop()

@@ -63,7 +63,7 @@ class Watched:
                 given = {'context': context} if is_given_context else {}
                 result = processor(parameters, **given)
             except Exception as error:
-                self._show(_text(error))
+                self._show(fingerprint(error))
                 raise
             if inspect.isawaitable(result):
                 awaiting = self._await(result)
@@ -78,14 +78,10 @@ class Watched:
         try:
             value = await result
         except Exception as error:
-            self._show(_text(error))
+            self._show(fingerprint(error))
             raise
         self._show(fingerprint(value))
         return value
 
     def _show(self, outcome: object) -> None:
         self._watcher.end_to_apply(outcome, fingerprint(self._snapshot()))
-
-
-def _text(error: Exception) -> str:
-    return f'{type(error).__name__}: {error}'

@@ -40,7 +40,7 @@ class World:
         self.is_watched = is_watched
         self.timeline = Timeline()
         self.network = Network(self.timeline, seed)
-        self.observer = Observer(lambda: self.timeline.now)
+        self.observer = Observer(lambda: self.timeline.now, self.note)
         self.history = History(lambda: self.timeline.now)
         self.trace = Trace() if is_traced else None
 

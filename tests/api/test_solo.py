@@ -127,3 +127,23 @@ async def test_learner_can_go_solo() -> None:
         assert names_of(cluster['c'].status.voters) == 'c'
         assert names_of(cluster['a'].status.voters) == 'ab'
         assert await cluster['a'].execute('add', 1) == 1
+
+
+async def test_solo_ends_although_the_node_was_reset_in_the_same_turn() -> None:
+    """Design §2: solo returns when its own no-op is applied, whatever was applied before."""
+    async with Cluster('', idle='a') as cluster:
+        reset, solo = cluster['a'].detach(), cluster['a'].solo()
+        assert await asyncio.wait_for(asyncio.gather(reset, solo), 60.0) == [None, None]
+
+
+async def test_solo_after_a_reset_does_not_take_the_old_log_for_the_new_one() -> None:
+    """What was applied before the reset says nothing of what is applied after it."""
+    async with Cluster('a') as cluster:
+        for number in range(5):
+            await cluster['a'].execute('add', number)
+        assert await cluster['a'].detach() is None
+        reset = asyncio.create_task(cluster['a'].detach())
+        solo = asyncio.create_task(cluster['a'].solo())
+        assert await asyncio.wait_for(asyncio.gather(reset, solo), 60.0) == [None, None]
+        assert cluster['a'].status.applied_index == cluster['a'].status.last_index > 0
+        assert cluster.ledgers['a'].entries == []

@@ -53,17 +53,20 @@ class Ledgers(Simulation):
     """A simulation of ledgers, which numbers the commands.
 
     calls: all commands submitted.
+    solos: how many nodes were told to go solo.
     """
 
     def __init__(self, seed: int = 0, *, write_time: float = 0.0, is_traced: bool = False) -> None:
         super().__init__(Ledger, seed=seed, write_time=write_time, is_traced=is_traced)
         self.calls: list[Call[Any]] = []
+        self.solos = 0
 
     def submit(self, name: str, action: str = 'put', *, timeout: float = 5.0) -> Call[Any]:
         """Have one more command applied; it goes on in the background."""
         command = len(self.calls) + 1
         call = self[name].execute(action, command, timeout=timeout)
         self.calls.append(call)
+        self.world.observer.past.submitted[action, str(command)] += self.solos
 
         def ended(_: Call[Any]) -> None:
             if call.error is None and call.result() != command:
@@ -71,6 +74,24 @@ class Ledgers(Simulation):
 
         call.on_end(ended)
         return call
+
+    def solo(self, name: str) -> Call[str | None]:
+        """Have a node leave for a cluster of its own, with the history that it has.
+
+        What is in its log may be applied in both clusters: once in each.
+        """
+        self.solos += 1
+        past = self.world.observer.past
+        past.submitted.update([*past.submitted])
+        return self[name].solo()
+
+    def check(self) -> None:
+        """Raise if an invariant does not hold, also of one command in one cluster."""
+        past = self.world.observer.past
+        for chronicle in past.clusters.values():
+            for key, indices in chronicle.key_indices.items():
+                assert len(indices) <= 1 - past.refused[key], f'{key} is applied at {indices}'
+        super().check()
 
     def finish(self, call: Call[Any]) -> Any:
         """Let time pass until the call ends; return what it returned, or raised."""

@@ -77,7 +77,7 @@ class Clusters(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.simulation = Ledgers()
-        self.made = self.solos = 0
+        self.made = 0
 
     # beginnings
 
@@ -128,6 +128,11 @@ class Clusters(RuleBasedStateMachine):
         if self._runs(name):
             self.simulation[name].ensure_linearizable()
 
+    @step()
+    def read_everywhere(self) -> None:
+        for node in self.simulation.running:
+            node.ensure_linearizable()
+
     @step(name=names, others=st.lists(names, min_size=1, max_size=3, unique=True))
     def attach(self, name: str, others: list[str]) -> None:
         if self._runs(name):
@@ -163,12 +168,11 @@ class Clusters(RuleBasedStateMachine):
         if leader.is_running:
             leader.attach_nodes(name)
 
-    @precondition(lambda self: self.solos < 2)
+    @precondition(lambda self: self.simulation.solos < 2)
     @step(name=names)
     def solo(self, name: str) -> None:
         if self._runs(name):
-            self.solos += 1
-            self.simulation[name].solo()
+            self.simulation.solo(name)
 
     @step(name=names, successor=st.none() | names)
     def transfer(self, name: str, successor: Optional[str]) -> None:

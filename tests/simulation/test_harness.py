@@ -1,194 +1,138 @@
-"""The harness itself: virtual time, the network's faults, and checkers that no mutant shows."""
+"""Whole clusters in the kit: what is well breaks nothing, and what no mutant shows is caught."""
 
-import asyncio
-import time
 from collections.abc import Iterator
+from itertools import count
+from typing import Any
 
 import pytest
 
-from tests.simulation import invariants
-from tests.simulation.clock import Stuck, VirtualLoop
-from tests.simulation.liveness import settle
-from tests.simulation.network import Noise
-from tests.simulation.world import World
+from consensual.raft import Node
+from consensual.raft.errors import NoLeader
+from consensual.testing.liveness import settle
+from consensual.testing.network import Noise
+from consensual.testing.simulation import InvariantsBroken, Simulation
+from tests.simulation.ledger import ACTIONS, THREE, Ledgers
+
+Patch = pytest.MonkeyPatch
 
 
-@pytest.fixture(name='world')
-def make_world() -> Iterator[World]:
-    world = World(seed=7)
-    world.found(['n1', 'n2', 'n3'])
-    yield world
-    world.close()
+@pytest.fixture(name='simulation')
+def make_simulation() -> Iterator[Ledgers]:
+    simulation = Ledgers(seed=7)
+    simulation.found(THREE)
+    yield simulation
+    simulation.close()
 
 
-def found(world: World) -> set[str]:
-    return {violation.invariant for violation in world.observer.violations}
+def found(simulation: Simulation) -> set[str]:
+    return {broken.invariant for broken in simulation.broken}
 
 
-def test_time_passes_without_sleeping() -> None:
-    loop, begun = VirtualLoop(), time.monotonic()
-    before = loop.time()
-    loop.run_for(3600.0)
-    loop.close()
-    assert loop.time() - before == pytest.approx(3600.0)
-    assert time.monotonic() - begun < 5.0
-
-
-def test_waiting_for_what_never_comes_is_an_error() -> None:
-    loop = VirtualLoop()
-
-    async def wait() -> None:
-        await loop.create_future()
-
-    task = loop.create_task(wait())
-    with pytest.raises(Stuck):
-        loop.run_until_complete(task)
-    task.cancel()
-    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
-    loop.close()
-
-
-def _life(seed: int) -> list[object]:
-    """Return what a short, noisy life of a cluster leaves behind."""
-    world = World(seed)
-    world.found(['n1', 'n2', 'n3'], write_time=0.01)
-    world.network.noise = Noise(drop=0.1, lose_reply=0.1, duplicate=0.2, delay=0.1)
-    for name in 'n1', 'n2', 'n3', 'n1':
-        world.enqueue(name)
-        world.run(0.2)
-    world.crash('n1')
-    world.run(3.0)
-    world.restart('n1', keeps_memory=True)
-    settle(world)
-    left = [world.loop.time(), world.loop.steps, world.network.delivered]
-    left += [(call.what, str(call.outcome)) for call in world.calls]
-    left += [replica.storage.entries for replica in world.running]
-    world.close()
-    world.check()
-    return left
-
-
-def test_same_seed_same_run() -> None:
-    assert _life(3) == _life(3)
-    assert _life(3) != _life(4)
-
-
-def test_cluster_that_is_well_breaks_nothing(world: World) -> None:
-    calls = [world.enqueue(name, action) for name in ['n1', 'n2', 'n3'] for action in ACTIONS]
-    settle(world)
-    assert [call.outcome for call in calls] == [None] * len(calls)
-    world.check()
-
-
-ACTIONS = 'put', 'slow', 'fail'
-
-
-def test_nobody_hears_a_node_that_is_cut_off(world: World) -> None:
-    world.network.isolate('n1', world.replicas)
-    world.run(3.0)
-    assert world.leader_of(['n2', 'n3']) is not None
-    assert world.leader_of(['n1']) is None
-    settle(world)
-    world.check()
-
-
-def test_one_way_cut_lets_the_other_way_through(world: World) -> None:
-    for name in 'n2', 'n3':
-        world.network.cut(name, 'n1')
-    world.run(0.3)
-    assert world.leader_of(['n1']) == 'n1'
-    before = world.replicas['n2'].storage.entries
-    world.enqueue('n1')
-    world.run(0.05)
-    assert len(world.replicas['n2'].storage.entries) > len(before)
-    world.run(3.0)
-    assert world.leader_of(['n2', 'n3']) is not None
-    settle(world)
-    world.check()
+def test_cluster_that_is_well_breaks_nothing(simulation: Ledgers) -> None:
+    calls = [simulation.submit(name, action) for name in THREE for action in ACTIONS]
+    settle(simulation)
+    assert all(call.is_done for call in calls)
+    assert all(node.machine.commands == simulation['n1'].machine.commands for node in simulation)
+    assert sorted(simulation['n1'].machine.commands) == [*range(1, 10)]
+    simulation.check()
 
 
 @pytest.mark.parametrize(
-    'noise',
-    [Noise(drop=0.3), Noise(lose_reply=0.3), Noise(duplicate=1.0), Noise(delay=0.3)],
-    ids=str,
+    'noise', [Noise(drop=0.3), Noise(duplicate=1.0), Noise(delay=0.3)], ids=str
 )
-def test_noise_is_heard_and_harms_nothing(world: World, noise: Noise) -> None:
-    world.run(2.0)
-    delivered = world.network.delivered
-    world.run(2.0)
-    quiet = world.network.delivered - delivered
-    world.network.noise = noise
-    delivered = world.network.delivered
-    world.run(2.0)
-    if noise.lose_reply == 0:
-        assert world.network.delivered - delivered != quiet
-    for name in 'n1', 'n2', 'n3':
-        world.enqueue(name)
-    settle(world)
-    world.check()
+def test_noise_is_heard_and_harms_nothing(simulation: Ledgers, noise: Noise) -> None:
+    simulation.run(2.0)
+    before = simulation.network.carried
+    simulation.run(2.0)
+    quiet = simulation.network.carried - before
+    simulation.network.disturb(noise)
+    before = simulation.network.carried
+    simulation.run(2.0)
+    assert simulation.network.carried - before != quiet
+    for name in THREE:
+        simulation.submit(name)
+    settle(simulation)
+    simulation.check()
 
 
-def test_crash_forgets_what_was_not_durable() -> None:
-    world = World()
-    world.make('n1', write_time=1.0)
-    world.run(2.0)
-    world.solo('n1')
-    world.run(0.01)
-    assert len(world.replicas['n1'].storage.entries) == 2
-    world.crash('n1')
-    replica = world.restart('n1', keeps_memory=True)
-    world.run()
-    assert replica.storage.entries == []
-    world.close()
-    world.check()
-
-
-def test_restart_without_memory_is_another_incarnation(world: World) -> None:
-    before = world.replicas['n2'].storage.hard_state.incarnation
-    world.crash('n2')
-    world.restart('n2', keeps_memory=False)
-    world.run(2.0)
-    assert world.replicas['n2'].node.status.role == 'detached'
-    assert world.replicas['n2'].storage.hard_state.incarnation != before
-    settle(world)
-    world.check()
-
-
-def test_applying_what_was_refused_is_caught(world: World) -> None:
+def test_refusing_what_is_applied_is_caught(simulation: Ledgers, monkeypatch: Patch) -> None:
     """No core can be broken so: that the clerk refuses truthfully is the driver's promise."""
-    world.finish(world.enqueue('n1'))
-    world.observer.see_refused(world.replicas['n1'], 1, ValueError('refused'))
-    assert found(world) == {invariants.REFUSED}
+    original = Node.execute
+
+    async def execute(self: Any, action: str, parameters: Any, **options: Any) -> Any:
+        await original(self, action, parameters, **options)
+        raise NoLeader('it is applied all the same')
+
+    monkeypatch.setattr(Node, 'execute', execute)
+    simulation.finish(simulation.submit('n1'))
+    assert found(simulation) == {'refused_is_never_applied'}
 
 
-def test_refusing_what_is_applied_later_is_caught(world: World) -> None:
-    world.observer.see_refused(world.replicas['n1'], 1, ValueError('refused'))
-    world.finish(world.enqueue('n1'))
-    assert found(world) == {invariants.REFUSED}
+def test_applying_what_was_refused_is_caught(simulation: Ledgers, monkeypatch: Patch) -> None:
+    original, tasks = Node.execute, []
+
+    async def execute(self: Any, action: str, parameters: Any, **options: Any) -> Any:
+        tasks.append(self.loop.create_task(original(self, action, parameters, **options)))
+        raise NoLeader('it will be applied all the same')
+
+    monkeypatch.setattr(Node, 'execute', execute)
+    simulation.finish(simulation.submit('n1'))
+    assert found(simulation) == set()
+    simulation.run(1.0)
+    assert found(simulation) == {'refused_is_never_applied'}
 
 
-def test_acknowledging_what_is_not_applied_is_caught(world: World) -> None:
-    world.observer.see_acknowledged(world.replicas['n1'], 99)
-    assert found(world) == {invariants.ACKNOWLEDGED}
+def test_acknowledging_what_is_not_applied_is_caught(
+    simulation: Ledgers, monkeypatch: Patch
+) -> None:
+    async def execute(_self: Any, _action: str, parameters: Any, **_: Any) -> Any:
+        return parameters
 
-
-def test_call_that_does_not_end_is_caught(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never() -> None:
-        await world.loop.create_future()
-
-    monkeypatch.setattr(world.replicas['n1'].node, 'solo', never)
-    world.solo('n1')
-    settle(world)
-    assert found(world) == {invariants.CALLS_END}
+    monkeypatch.setattr(Node, 'execute', execute)
+    simulation.finish(simulation.submit('n1'))
+    assert found(simulation) == {'acknowledged_is_applied'}
 
 
 def test_call_that_raises_what_is_not_documented_is_caught(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    simulation: Ledgers, monkeypatch: Patch
 ) -> None:
-    async def fail() -> None:
+    async def solo(_: Any) -> None:
         raise KeyError('solo')
 
-    monkeypatch.setattr(world.replicas['n1'].node, 'solo', fail)
-    world.solo('n1')
-    world.run()
-    assert found(world) == {invariants.CALLS_END}
+    monkeypatch.setattr(Node, 'solo', solo)
+    simulation.finish(simulation['n1'].solo())
+    assert found(simulation) == {'calls_end_as_documented'}
+
+
+def test_call_that_does_not_end_is_caught(simulation: Ledgers, monkeypatch: Patch) -> None:
+    async def solo(self: Any) -> None:
+        await self.loop.create_future()
+
+    monkeypatch.setattr(Node, 'solo', solo)
+    simulation['n1'].solo()
+    settle(simulation)
+    assert found(simulation) == {'every_call_ends'}
+
+
+def test_state_machine_that_is_not_deterministic_is_caught() -> None:
+    """Every node gives another result, and has another state, for the same command."""
+    machines = count()
+
+    class Dice:
+        def __init__(self) -> None:
+            self.value = next(machines)
+            self.processors = {'roll': lambda _: self.value}
+
+        def reset(self) -> None:
+            raise NotImplementedError
+
+    simulation = Simulation(Dice)
+    simulation.found()
+    simulation['n1'].execute('roll').result()
+    simulation.run(1.0)
+    with pytest.raises(InvariantsBroken, match='is not deterministic: roll') as caught:
+        simulation.check()
+    simulation.close()
+    assert {broken.invariant for broken in caught.value.broken} == {
+        'applied_is_the_same_everywhere'
+    }

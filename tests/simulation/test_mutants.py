@@ -18,6 +18,7 @@ from consensual.raft.core import (
     log,
     membership,
     prevote,
+    raft,
     reads,
     replication,
     sessions,
@@ -26,23 +27,11 @@ from consensual.raft.core import (
 )
 from consensual.raft.core.configuration import Configuration
 from consensual.raft.errors import InvariantViolated
-from tests.simulation import invariants
-from tests.simulation.liveness import settle
-from tests.simulation.network import Noise
-from tests.simulation.world import World
+from consensual.testing.liveness import settle
+from consensual.testing.network import Noise
+from tests.simulation.ledger import FIVE, THREE, Ledgers
 
 Patch = pytest.MonkeyPatch
-THREE, FIVE = ['n1', 'n2', 'n3'], ['n1', 'n2', 'n3', 'n4', 'n5']
-
-
-@contextmanager
-def world_of(names: list[str], seed: int = 0, **options: float) -> Iterator[World]:
-    world = World(seed)
-    try:
-        world.found(names, **options)
-        yield world
-    finally:
-        world.close()
 
 
 # What is broken.
@@ -183,6 +172,16 @@ def newcomers_are_forgotten(patch: Patch) -> None:
     patch.setattr(membership, 'enter_joint', enter_joint)
 
 
+def voters_change_directly(patch: Patch) -> None:
+    patch.setattr(membership, 'enter_joint', membership.adopt)
+
+
+def learners_decide(patch: Patch) -> None:
+    patch.setattr(
+        Configuration, 'electorate', property(lambda self: (self.voters + self.learners,))
+    )
+
+
 def nobody_stands(patch: Patch) -> None:
     def time_out(waiting: Any) -> None:
         waiting.role.election_deadline = waiting.draw_election_deadline()
@@ -197,113 +196,169 @@ def a_rule_is_broken(patch: Patch) -> None:
     patch.setattr(terms, 'observe', observe)
 
 
+def counts_itself_before_durable(patch: Patch) -> None:
+    original = durability.Durability.take_write
+
+    def take_write(self: Any, entries: Any, hard_state: Any) -> Any:
+        self.durable_index = entries.last_index
+        return original(self, entries, hard_state)
+
+    patch.setattr(durability.Durability, 'take_write', take_write)
+
+
+def term_goes_back(patch: Patch) -> None:
+    original = state.State.enter_term
+    patch.setattr(
+        state.State, 'enter_term', lambda self, term: original(self, term if term < 3 else 1)
+    )
+
+
+def applies_again(patch: Patch) -> None:
+    original = raft.Raft.take_effects
+
+    def take_effects(self: Any, now: float) -> Any:
+        effects = original(self, now)
+        if effects.first_committed > 1:
+            effects.first_committed -= 1
+            first, last = effects.first_committed, self.state.commit_index
+            effects.committed = self.state.log.entries(first, last)
+        return effects
+
+    patch.setattr(raft.Raft, 'take_effects', take_effects)
+
+
+def overlooks_configurations(patch: Patch) -> None:
+    def append(self: Any, entries: Any) -> None:
+        self.log.append(entries)
+        self.durability.log_changed(self.log.last_index + 1 - len(entries))
+
+    patch.setattr(state.State, 'append', append)
+
+
+def nobody_leaves(patch: Patch) -> None:
+    patch.setattr(membership, 'leave', lambda _state: None)
+
+
 # What happens then.
 
 
-def two_stand_at_once(world: World) -> None:
+def two_stand_at_once(simulation: Ledgers) -> None:
     """The leader is gone, and both others wake up late, at the same instant."""
-    world.crash('n1')
-    world.loop.stall(3.0)
-    world.run(0.3)
+    simulation['n1'].crash()
+    simulation.run(0.02)  # what it sent has arrived
+    simulation.pause_all(3.0)
+    simulation.run(3.3)
 
 
-def leader_is_cut_off_with_commands(world: World) -> None:
+def leader_is_cut_off_with_commands(simulation: Ledgers) -> None:
     """The old leader takes commands that nobody hears of; the others go on."""
-    world.finish(world.enqueue('n1'))
-    world.network.isolate('n1', world.replicas)
+    simulation.finish(simulation.submit('n1'))
+    simulation.isolate('n1')
     for _ in range(12):
-        world.enqueue('n1')
-        world.run(0.02)
-    world.run(2.0)
+        simulation.submit('n1')
+        simulation.run(0.02)
+    simulation.run(2.0)
     for name in 'n2', 'n3':
-        world.finish(world.enqueue(name))
-    world.finish(world.transfer('n2'))
-    world.network.heal()
-    world.run(0.5)
-    world.finish(world.enqueue('n2'))
-    settle(world)
+        simulation.finish(simulation.submit(name))
+    simulation.finish(simulation['n2'].transfer_leadership())
+    simulation.heal()
+    simulation.run(0.5)
+    simulation.finish(simulation.submit('n2'))
+    settle(simulation)
 
 
-def those_behind_stand(world: World) -> None:
+def those_behind_stand(simulation: Ledgers) -> None:
     """Two of five miss commands; then two who have them crash."""
-    world.network.partition([['n1', 'n2', 'n3'], ['n4', 'n5']])
+    simulation.partition(['n1', 'n2', 'n3'], ['n4', 'n5'])
     for _ in range(3):
-        world.finish(world.enqueue('n1'))
-    world.crash('n1')
-    world.crash('n2')
-    world.run(0.3)
-    world.network.heal()
-    world.run(3.0)
+        simulation.finish(simulation.submit('n1'))
+    simulation['n1'].crash()
+    simulation['n2'].crash()
+    simulation.run(0.3)
+    simulation.heal()
+    simulation.run(3.0)
 
 
-def messages_come_twice_and_late(world: World) -> None:
-    world.network.noise = Noise(duplicate=0.5, delay=0.2)
+def messages_come_twice_and_late(simulation: Ledgers) -> None:
+    simulation.network.disturb(Noise(duplicate=0.5, delay=0.2))
     for _ in range(40):
-        world.enqueue('n1')
-        world.enqueue('n2')
-        world.run(0.03)
+        simulation.submit('n1')
+        simulation.submit('n2')
+        simulation.run(0.03)
 
 
-def nothing_special(world: World) -> None:
+def nothing_special(simulation: Ledgers) -> None:
     for name in [*THREE, *THREE]:
-        world.finish(world.enqueue(name))
+        simulation.finish(simulation.submit(name))
 
 
-def old_leader_is_read(world: World) -> None:
-    world.network.isolate('n1', world.replicas)
-    world.run(2.0)
-    world.finish(world.enqueue('n2'))
-    world.finish(world.read('n1'))
+def old_leader_is_read(simulation: Ledgers) -> None:
+    simulation.isolate('n1')
+    simulation.run(2.0)
+    simulation.finish(simulation.submit('n2'))
+    simulation.finish(simulation['n1'].ensure_linearizable())
 
 
-def one_is_attached(world: World) -> None:
-    world.make('n4')
-    world.finish(world.attach('n1', ['n4']))
+def one_is_attached(simulation: Ledgers) -> None:
+    simulation.add('n4')
+    simulation.finish(simulation['n1'].attach_nodes('n4'))
 
 
-def leader_crashes(world: World) -> None:
-    world.crash('n1')
-    settle(world)
+def one_is_detached(simulation: Ledgers) -> None:
+    simulation.finish(simulation['n1'].detach_nodes('n3'))
+    settle(simulation)
 
 
-def figure_8(world: World) -> None:
+def leaders_change(simulation: Ledgers) -> None:
+    for name in 'n2', 'n3', 'n1':
+        simulation.finish(simulation['n1'].transfer_leadership(name))
+
+
+def leader_crashes(simulation: Ledgers) -> None:
+    simulation['n1'].crash()
+    settle(simulation)
+
+
+def figure_8(simulation: Ledgers) -> None:
     """An entry of an earlier term is on a majority, and is overwritten all the same."""
-    world.finish(world.enqueue('n1'))
-    world.network.partition([['n1', 'n2'], ['n3', 'n4', 'n5']])
-    world.enqueue('n1')
-    world.run(0.1)
-    world.crash('n1')
-    other = _await_leader(world, ['n3', 'n4', 'n5'], 2)
-    world.network.isolate(other, FIVE)
-    world.run(0.1)
-    world.crash(other)
-    world.network.heal()
-    world.write_times['n1'] = world.write_times['n2'] = 0.4
-    world.restart('n1', keeps_memory=True)
-    leader = _await_leader(world, ['n1', 'n2'], 3)
-    world.run(0.15)
+    simulation.finish(simulation.submit('n1'))
+    simulation.partition(['n1', 'n2'], ['n3', 'n4', 'n5'])
+    simulation.submit('n1')
+    simulation.run(0.1)
+    simulation['n1'].crash()
+    other = _await_leader(simulation, ['n3', 'n4', 'n5'], 2)
+    simulation.isolate(other)
+    simulation.run(0.1)
+    simulation[other].crash()
+    simulation.heal()
+    _set_write_time(simulation, 0.4)
+    simulation['n1'].restart()
+    leader = _await_leader(simulation, ['n1', 'n2'], 3)
+    simulation.run(0.15)
     away = {'n3', 'n4', 'n5'} - {other}
-    world.network.partition([away, {*FIVE} - away])
-    world.write_times['n1'] = world.write_times['n2'] = 0.01
-    for name in 'n1', 'n2':
-        world.crash(name)
+    simulation.partition(away, {*FIVE} - away)
+    _set_write_time(simulation, 0.01)
     for name in 'n1', 'n2', other:
-        world.restart(name, keeps_memory=True)
-    world.run(3.0)
-    assert leader != world.leader_of(['n1', 'n2', other])
-    world.network.heal()
-    world.run(1.0)
+        simulation[name].restart()
+    simulation.run(3.0)
+    assert leader != simulation.leader_of(['n1', 'n2', other])
+    simulation.heal()
+    simulation.run(1.0)
 
 
-def _await_leader(world: World, names: list[str], least_term: int) -> str:
+def _set_write_time(simulation: Ledgers, seconds: float) -> None:
+    for name in 'n1', 'n2':
+        simulation[name].disk.write_time = seconds
+
+
+def _await_leader(simulation: Ledgers, names: list[str], least_term: int) -> str:
     """Return the first of them that leads in such a term, as soon as it does."""
 
     def leader() -> str | None:
-        name = world.leader_of(names)
-        term = world.replicas[name].node.status.term if name is not None else 0
-        return name if term >= least_term else None
+        name = simulation.leader_of(names)
+        return name if name is not None and simulation[name].status.term >= least_term else None
 
-    assert world.until(lambda: leader() is not None, 10.0, 0.0001)
+    assert simulation.until(lambda: leader() is not None, 10.0)
     return leader() or ''
 
 
@@ -312,66 +367,116 @@ class Case:
     """A mutant, the scenario that shows it, and the invariant that must notice."""
 
     mutant: Callable[[Patch], None]
-    scenario: Callable[[World], None]
+    scenario: Callable[[Ledgers], None]
     invariant: str
-    names: tuple[str, ...] = ('n1', 'n2', 'n3')
+    names: tuple[str, ...] = THREE
     write_time: float = 0.0
     seeds: int = 1
 
 
 CASES = [
-    Case(grants_every_vote, two_stand_at_once, invariants.ELECTION_SAFETY, seeds=10),
-    Case(wins_with_any_vote, two_stand_at_once, invariants.ELECTION_SAFETY),
-    Case(votes_again, two_stand_at_once, invariants.ONE_VOTE, seeds=10),
-    Case(leader_cuts_its_log, leader_is_cut_off_with_commands, invariants.LEADER_APPEND_ONLY),
-    Case(skips_the_consistency_check, leader_is_cut_off_with_commands, invariants.LOG_MATCHING),
+    # elections
+    Case(grants_every_vote, two_stand_at_once, 'election_safety', seeds=10),
+    Case(wins_with_any_vote, two_stand_at_once, 'election_safety'),
+    Case(wins_with_any_vote, two_stand_at_once, 'leader_has_a_majority_of_votes'),
+    Case(votes_again, two_stand_at_once, 'one_vote_per_term', seeds=10),
+    Case(ignores_how_complete_logs_are, those_behind_stand, 'leader_completeness', FIVE, seeds=5),
+    Case(term_goes_back, leaders_change, 'terms_never_go_back'),
+    Case(nobody_stands, leader_crashes, 'a_majority_makes_progress'),
+    # the log
+    Case(leader_cuts_its_log, leader_is_cut_off_with_commands, 'leader_append_only'),
+    Case(skips_the_consistency_check, leader_is_cut_off_with_commands, 'log_matching'),
+    Case(truncates_one_entry_too_many, nothing_special, 'committed_entries_stay'),
+    # commitment
+    Case(commits_without_majority, leader_is_cut_off_with_commands, 'state_machine_safety'),
+    Case(commits_without_majority, leader_is_cut_off_with_commands, 'leader_completeness'),
+    Case(commits_without_majority, nothing_special, 'committed_is_durable_on_a_quorum'),
     Case(
-        ignores_how_complete_logs_are,
-        those_behind_stand,
-        invariants.LEADER_COMPLETENESS,
-        tuple(FIVE),
-        seeds=5,
+        commits_earlier_terms_by_counting, figure_8, 'state_machine_safety', FIVE, write_time=0.01
     ),
-    Case(
-        commits_without_majority, leader_is_cut_off_with_commands, invariants.STATE_MACHINE_SAFETY
-    ),
-    Case(commits_without_majority, leader_is_cut_off_with_commands, invariants.LEADER_COMPLETENESS),
-    Case(takes_everything_for_applied, nothing_special, invariants.ACKNOWLEDGED),
     Case(
         commits_earlier_terms_by_counting,
         figure_8,
-        invariants.STATE_MACHINE_SAFETY,
-        tuple(FIVE),
+        'committed_is_durable_on_a_quorum',
+        FIVE,
         write_time=0.01,
     ),
-    Case(truncates_one_entry_too_many, nothing_special, invariants.COMMITTED_STAYS),
-    Case(commit_index_goes_back, nothing_special, invariants.MONOTONE),
-    Case(forgets_what_was_applied, messages_come_twice_and_late, invariants.EXACTLY_ONCE),
-    Case(clock_runs_backwards, nothing_special, invariants.IN_ORDER),
-    Case(reads_without_quorum, old_leader_is_read, invariants.LINEARIZABLE),
-    Case(reveals_before_durable, nothing_special, invariants.DURABLE, write_time=0.05),
-    Case(asks_before_durable, leader_crashes, invariants.DURABLE, write_time=0.05),
-    Case(newcomers_are_forgotten, one_is_attached, invariants.CHANGE_DONE),
-    Case(nobody_stands, leader_crashes, invariants.LIVENESS),
-    Case(a_rule_is_broken, leader_crashes, invariants.NO_FAILURE),
+    Case(commit_index_goes_back, nothing_special, 'commit_index_never_goes_back'),
+    # durability
+    Case(
+        reveals_before_durable,
+        nothing_special,
+        'nothing_is_revealed_before_it_is_durable',
+        write_time=0.05,
+    ),
+    Case(
+        reveals_before_durable,
+        nothing_special,
+        'match_index_is_on_the_peers_disk',
+        write_time=0.05,
+    ),
+    Case(
+        asks_before_durable,
+        leader_crashes,
+        'nothing_is_revealed_before_it_is_durable',
+        write_time=0.05,
+    ),
+    Case(
+        counts_itself_before_durable, nothing_special, 'durable_index_is_on_disk', write_time=0.05
+    ),
+    # applying
+    Case(applies_again, nothing_special, 'applied_index_never_goes_back'),
+    Case(clock_runs_backwards, nothing_special, 'applied_in_order'),
+    Case(skips_the_consistency_check, leader_is_cut_off_with_commands, 'applied_is_committed'),
+    Case(
+        skips_the_consistency_check,
+        leader_is_cut_off_with_commands,
+        'applied_is_the_same_everywhere',
+    ),
+    Case(forgets_what_was_applied, messages_come_twice_and_late, 'applied_once'),
+    Case(forgets_what_was_applied, messages_come_twice_and_late, 'refused_is_never_applied'),
+    Case(takes_everything_for_applied, nothing_special, 'acknowledged_is_applied'),
+    # reads and membership
+    Case(reads_without_quorum, old_leader_is_read, 'read_sees_what_was_acknowledged'),
+    Case(overlooks_configurations, one_is_attached, 'configuration_is_the_logs'),
+    Case(newcomers_are_forgotten, one_is_attached, 'change_reported_done_is_in_the_log'),
+    Case(voters_change_directly, one_is_attached, 'voters_change_by_joint_consensus'),
+    Case(learners_decide, one_is_attached, 'electorate_is_the_configurations'),
+    Case(nobody_leaves, one_is_detached, 'who_is_removed_is_told'),
+    # failures
+    Case(a_rule_is_broken, leader_crashes, 'no_node_fails'),
 ]
 
 
-@pytest.mark.parametrize('case', CASES, ids=lambda case: case.mutant.__name__)
+def name_of(case: Case) -> str:
+    return f'{case.mutant.__name__}-{case.invariant}'
+
+
+@pytest.mark.parametrize('case', CASES, ids=name_of)
 def test_mutant_is_caught(case: Case, monkeypatch: Patch) -> None:
     found: set[str] = set()
     for seed in range(case.seeds):
-        with world_of(list(case.names), seed, write_time=case.write_time) as world:
+        with founded(case, seed) as simulation:
             with monkeypatch.context() as patch:
                 case.mutant(patch)
-                case.scenario(world)
-            found |= {violation.invariant for violation in world.observer.violations}
+                case.scenario(simulation)
+            found |= {broken.invariant for broken in simulation.broken}
     assert case.invariant in found
 
 
-@pytest.mark.parametrize('case', CASES, ids=lambda case: case.mutant.__name__)
+@pytest.mark.parametrize('case', CASES, ids=name_of)
 def test_nothing_is_found_without_the_mutant(case: Case) -> None:
     for seed in range(case.seeds):
-        with world_of(list(case.names), seed, write_time=case.write_time) as world:
-            case.scenario(world)
-            world.check()
+        with founded(case, seed) as simulation:
+            case.scenario(simulation)
+            simulation.check()
+
+
+@contextmanager
+def founded(case: Case, seed: int) -> Iterator[Ledgers]:
+    simulation = Ledgers(seed, write_time=case.write_time)
+    try:
+        simulation.found(case.names)
+        yield simulation
+    finally:
+        simulation.close()

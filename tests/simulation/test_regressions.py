@@ -5,77 +5,67 @@ from collections.abc import Iterator
 import pytest
 
 from consensual.raft.core.configuration import Configuration
-from tests.simulation.liveness import configurations, settle
-from tests.simulation.world import World
+from consensual.testing.liveness import settle, state_of
+from tests.simulation.ledger import THREE, Ledgers
 
 
-@pytest.fixture(name='world')
-def make_world() -> Iterator[World]:
-    world = World()
-    yield world
-    world.close()
+@pytest.fixture(name='simulation')
+def make_simulation() -> Iterator[Ledgers]:
+    simulation = Ledgers()
+    yield simulation
+    simulation.close()
 
 
-def test_session_does_not_outlive_a_reset(world: World) -> None:
+def test_session_does_not_outlive_a_reset(simulation: Ledgers) -> None:
     """A node that was reset and joins another cluster opens a session there.
 
     Its former session's id can be another's in the new cluster; commands in that
     would be taken for applied already: acknowledged, and never applied.
     """
     for name in 'a', 'b':
-        world.make(name)
-    world.run()
-    for name in 'a', 'b':
-        world.finish(world.solo(name))
+        simulation.add(name)
+        assert simulation.finish(simulation.solo(name)) is None
     for _ in range(4):
-        world.enqueue('a')
-    world.finish(world.enqueue('b'))
-    world.finish(world.leave('b'))
-    world.finish(world.leave('b'))
-    world.finish(world.attach('a', ['b']))
-    calls = [world.enqueue('b') for _ in range(4)]
-    settle(world)
-    world.check()
-    assert [call.outcome for call in calls] == [None] * 4
+        simulation.submit('a')
+    simulation.finish(simulation.submit('b'))
+    for _ in 'leave', 'reset':
+        assert simulation.finish(simulation['b'].detach()) is None
+    assert simulation.finish(simulation['a'].attach_nodes('b')) is None
+    calls = [simulation.submit('b') for _ in range(4)]
+    settle(simulation)
+    simulation.check()
+    assert [call.error for call in calls] == [None] * 4
 
 
-def test_solo_ends_although_the_node_leaves_before_its_write_is_durable(world: World) -> None:
+@pytest.mark.parametrize('ending', ['detach', 'stop'])
+def test_solo_ends_although_the_node_does_before_its_write_is_durable(
+    simulation: Ledgers, ending: str
+) -> None:
     """solo() waits for its own no-op to be applied; detached, nothing is applied any more."""
-    world.make('a', write_time=1.0)
-    world.run(2.0)
-    solo = world.solo('a')
-    world.run(0.01)
-    world.finish(world.leave('a'))
-    world.run(5.0)
+    node = simulation.add('a')
+    node.disk.write_time = 1.0
+    simulation.run(2.0)
+    solo = simulation.solo('a')
+    simulation.run(0.01)
+    simulation.finish(node.detach() if ending == 'detach' else node.stop())
+    simulation.run(5.0)
     assert solo.is_done
-    world.check()
+    simulation.check()
 
 
-def test_solo_ends_when_the_node_stops_before_its_write_is_durable(world: World) -> None:
-    world.make('a', write_time=1.0)
-    world.run(2.0)
-    solo = world.solo('a')
-    world.run(0.01)
-    world.finish(world.stop('a'))
-    world.run(5.0)
-    assert solo.is_done
-    world.check()
-
-
-def test_stopping_during_a_change_leaves_no_exception_behind(world: World) -> None:
+def test_stopping_during_a_change_leaves_no_exception_behind(simulation: Ledgers) -> None:
     """Nothing makes asyncio report that the exception of a future was never retrieved."""
-    world.found(['a', 'b', 'c'])
-    world.network.isolate('c', world.replicas)
-    world.detach('b', ['c'])
-    world.run(0.001)
-    world.finish(world.stop('b'))
-    world.calls.clear()
-    world.run(40.0)
-    world.check()
+    simulation.found(['a', 'b', 'c'])
+    simulation.isolate('c')
+    simulation['b'].detach_nodes('c')
+    simulation.run(0.001)
+    simulation.finish(simulation['b'].stop())
+    simulation.run(40.0)
+    simulation.check()
 
 
 def test_node_that_the_uncommitted_configuration_removes_can_still_be_elected(
-    world: World,
+    simulation: Ledgers,
 ) -> None:
     """It may be needed until C_new is committed (thesis §4.2.2).
 
@@ -83,67 +73,71 @@ def test_node_that_the_uncommitted_configuration_removes_can_still_be_elected(
     is gone. n3 cannot win, for n2's log is longer; so n2 must stand, although
     its own latest configuration is {n3}.
     """
-    world.found(['n1', 'n2', 'n3'])
-    world.detach('n1', ['n1', 'n2'])
-    assert world.until(lambda: _last_configuration(world, 'n3').is_joint, 1.0, 0.0002)
-    world.network.cut('n1', 'n3')
-    assert world.until(lambda: not _last_configuration(world, 'n2').is_joint, 1.0, 0.0002)
-    world.crash('n1')
-    assert _last_configuration(world, 'n3').is_joint
-    settle(world)
-    world.check()
-    assert world.leader_of(['n3']) == 'n3'
+    simulation.found(THREE)
+    simulation['n1'].detach_nodes('n1', 'n2')
+    assert simulation.until(lambda: configuration(simulation, 'n3').is_joint, 1.0)
+    simulation.network.cut([('n1', 'n3')])
+    assert simulation.until(lambda: len(configuration(simulation, 'n2').electors) == 1, 1.0)
+    simulation['n1'].crash()
+    assert configuration(simulation, 'n3').is_joint
+    simulation.heal()
+    assert simulation.until(lambda: simulation.leader_of(['n2']) is not None, 10.0)
+    assert simulation.until(lambda: simulation.leader_of(['n3']) is not None, 10.0)
+    settle(simulation)
+    simulation.check()
+    assert simulation.leader_of(['n3']) == 'n3'
 
 
-def test_newcomer_whose_attachment_was_overwritten_empties_itself(world: World) -> None:
+def test_newcomer_whose_attachment_was_overwritten_empties_itself(simulation: Ledgers) -> None:
     """A leader that is cut off appends a learner; the others overwrite that entry.
 
     Nobody's committed configuration is newer than the newcomer's, so nobody
     tells it that it was removed: it stays attached for ever, cannot be attached
     ("reset it first"), and cannot detach itself to be reset ("no leader").
     """
-    world.found(['n1', 'n2', 'n3'])
-    world.make('n4')
-    world.run()
-    world.network.partition([['n1', 'n4'], ['n2', 'n3']])
-    world.attach('n1', ['n4'])
-    world.run(3.0)
-    assert world.replicas['n4'].node.status.cluster_id is not None
-    world.finish(world.enqueue('n2'))
-    settle(world)
-    world.check()
-    assert world.finish(world.attach('n2', ['n4'])) is None
+    simulation.found(THREE)
+    simulation.add('n4')
+    simulation.partition(['n1', 'n4'], ['n2', 'n3'])
+    simulation['n1'].attach_nodes('n4')
+    simulation.run(3.0)
+    assert simulation['n4'].status.cluster_id is not None
+    simulation.finish(simulation.submit('n2'))
+    settle(simulation)
+    simulation.check()
+    assert simulation.finish(simulation['n2'].attach_nodes('n4')) is None
 
 
-def test_what_is_applied_is_in_the_log_after_stop_and_start(world: World) -> None:
+def test_what_is_applied_is_in_the_log_after_stop_and_start(simulation: Ledgers) -> None:
     """A follower applies what a majority has before its own disk has it.
 
     Stopped in good order, it must not forget entries that its state machine has:
     gone solo then, it leads a log that lacks them, nodes that join it never get
     them, and the entries that take their indexes are never applied.
     """
-    world.found(['n1', 'n2', 'n3'], write_time=0.001)
-    world.finish(world.enqueue('n1'))
-    world.write_times['n2'] = 2.0
-    world.enqueue('n1')
-    world.run(0.03)
+    for node in simulation.found(THREE):
+        node.disk.write_time = 0.001
+    simulation.finish(simulation.submit('n1'))
+    simulation['n2'].disk.write_time = 2.0
+    simulation.submit('n1')
+    simulation.run(0.03)
     for _ in range(3):
-        world.enqueue('n1')
-    world.run(0.3)
-    world.finish(world.stop('n2'))
-    world.network.isolate('n2', world.replicas)
-    world.finish(world.start('n2'))
-    world.finish(world.solo('n2'))
-    call = world.enqueue('n2')
-    world.make('n4')
-    world.run(3.0)
-    world.network.heal()
-    world.finish(world.attach('n2', ['n4']))
-    assert call.outcome is None
-    world.check()
-    ledgers = [world.replicas[name].ledger.commands for name in ('n2', 'n4')]
-    assert ledgers[0] == ledgers[1]
+        simulation.submit('n1')
+    simulation.run(0.3)
+    durable, applied = len(simulation['n2'].disk.entries), simulation['n2'].status.applied_index
+    assert durable < applied
+    simulation.finish(simulation['n2'].stop())
+    simulation.isolate('n2')
+    simulation.finish(simulation['n2'].start())
+    assert simulation.finish(simulation.solo('n2')) is None
+    call = simulation.submit('n2')
+    simulation.add('n4')
+    simulation.run(3.0)
+    simulation.heal()
+    assert simulation.finish(simulation['n2'].attach_nodes('n4')) is None
+    assert call.error is None
+    simulation.check()
+    assert simulation['n2'].machine.commands == simulation['n4'].machine.commands
 
 
-def _last_configuration(world: World, name: str) -> Configuration:
-    return configurations(world.replicas[name])[-1]
+def configuration(simulation: Ledgers, name: str) -> Configuration:
+    return state_of(simulation[name]).configuration

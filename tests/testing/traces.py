@@ -27,6 +27,7 @@ ATOMS: Mapping[Any, st.SearchStrategy[Any]] = {
     int: st.integers(-(2**63), 2**63 - 1),
     float: st.floats(allow_nan=False, allow_infinity=False),
     str: st.text(max_size=5),
+    bytes: st.binary(max_size=5),
     type(None): st.none(),
 }
 

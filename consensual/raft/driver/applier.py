@@ -149,13 +149,15 @@ class Applier:
     def reset(self) -> None:
         """Forget everything that was applied, once the processor that runs has ended."""
         self._backlog.clear()
-        self._waiting.clear()
+        waiting, self._waiting = self._waiting, []
         self.applied_index = 0
         self.listener.was_reset()
         if self._is_awaiting:
             self._is_reset_due = True
         else:
             self._empty()
+        for _, callback in waiting:
+            callback()
 
     def _empty(self) -> None:
         self._is_reset_due = False
@@ -167,7 +169,10 @@ class Applier:
                 self._fail(f'reset() of the state machine raised {_text_of(error)}')
 
     def when_applied(self, index: int, callback: Callable[[], None]) -> None:
-        """Call back once the entry at that index was applied here, at once if it was."""
+        """Call back once the entry at that index was applied here, at once if it was.
+
+        It is called, too, when the node is reset: look at `applied_index`.
+        """
         if self.applied_index >= index:
             callback()
         else:

@@ -115,8 +115,12 @@ class Changes:
         future: Future[None] = self._engine.loop.create_future()
 
         def release() -> None:
-            if not future.done():
+            if future.done():
+                return
+            if self._applier.applied_index >= index:
                 future.set_result(None)
+            else:  # a reset came in between
+                self._applier.when_applied(index, release)
 
         self._asked.add(future)
         self._applier.when_applied(index, release)

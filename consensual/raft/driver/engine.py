@@ -224,7 +224,7 @@ class Engine:
         self.schedule()
 
     def step_now(self, event: Event) -> None:
-        """Step the event before anything else; raises what the core refuses it with."""
+        """Step the event and have a turn at once; raises what the core refuses it with."""
         self.refuse_stopped()
         if self._raft is not None:
             try:
@@ -232,7 +232,7 @@ class Engine:
             except InvariantViolated as error:
                 self.fail(error)
                 raise
-        self.schedule()
+        self._turn()
 
     def refuse_stopped(self) -> None:
         """Raise why the engine stopped, if it did."""
