@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from consensual import __version__
-from consensual.cli import demo, replay
+from consensual.cli import demo, replay, storage
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,6 +18,7 @@ def main(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(title='commands', required=True, metavar='COMMAND')
     demo.add_to(commands)
     replay.add_to(commands)
+    storage.add_to(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)

@@ -28,6 +28,8 @@ ConsensualError
 ├── OutcomeUnknown            the command may or may not be applied
 ├── StorageError              the disk's blame
 │   ├── StorageLocked             another node uses it
+│   ├── StorageCorrupted          what was written is not what is there
+│   ├── StorageFull               no room for a write: the node stopped
 │   └── StorageFailed             a write failed: the node stopped
 └── InvariantViolated         our bug: the node stops rather than answer wrongly
 """
@@ -142,6 +144,20 @@ class StorageError(ConsensualError):
 
 class StorageLocked(StorageError):
     """The storage is in use by another node."""
+
+
+class StorageCorrupted(StorageError):
+    """A record fails its checksum, is missing, or the file is none of a storage.
+
+    The node does not start; the text names the file and the record.
+    """
+
+
+class StorageFull(StorageError):
+    """There was no room for a write; nothing is acknowledged after it.
+
+    What was acknowledged before is kept. Make room, then start the node again.
+    """
 
 
 class StorageFailed(StorageError):

@@ -6,10 +6,11 @@ Implements the driver's Storage port; knows no rule of Raft.
 from collections.abc import Awaitable, Callable
 from typing import Optional
 
-from consensual.raft.core.effects import HardState
+from consensual.raft.core.effects import HardState, Snapshot
 from consensual.raft.core.log import Entry
 from consensual.raft.driver.ports import Stored, Write
 from consensual.raft.errors import StorageLocked
+from consensual.storage.extent import Extent, erases
 
 Later = Callable[[], Awaitable[None]]
 
@@ -25,6 +26,8 @@ class MemoryStorage:
     def __init__(self, *, later: Optional[Later] = None) -> None:
         self._later = later
         self._hard_state: Optional[HardState] = None
+        self._snapshot: Optional[Snapshot] = None
+        self._extent = Extent()
         self._entries: list[Entry] = []
         self._is_in_use = False
 
@@ -39,7 +42,9 @@ class MemoryStorage:
         if self._is_in_use:
             raise StorageLocked(f'{self!r} is in use by a node: give each node its own storage')
         self._is_in_use = True
-        return None if self._hard_state is None else Stored(self._hard_state, [*self._entries])
+        if self._hard_state is None:
+            return None
+        return Stored(self._hard_state, [*self._entries], self._snapshot, self._extent.first)
 
     def write(self, write: Write) -> Optional[Awaitable[None]]:
         """Take the write; see `later`."""
@@ -55,7 +60,8 @@ class MemoryStorage:
     def survivor(self) -> 'MemoryStorage':
         """Return a copy with what is durable now: what a crash at this moment leaves."""
         copy = MemoryStorage(later=self._later)
-        copy._hard_state, copy._entries = self._hard_state, [*self._entries]
+        copy._hard_state, copy._snapshot = self._hard_state, self._snapshot
+        copy._extent, copy._entries = self._extent, [*self._entries]
         return copy
 
     async def _take_later(self, write: Write, durable: Awaitable[None]) -> None:
@@ -63,8 +69,17 @@ class MemoryStorage:
         self._take(write)
 
     def _take(self, write: Write) -> None:
+        extent = self._extent.after(write)
         if write.hard_state is not None:
             self._hard_state = write.hard_state
+        if self._snapshot is not None and erases(write, self._snapshot.index):
+            self._snapshot = None
+        if write.snapshot is not None:
+            self._snapshot = write.snapshot
+        first = self._extent.first
         if write.first_index is not None:
-            del self._entries[write.first_index - 1 :]
+            first = min(first, write.first_index)
+            del self._entries[write.first_index - first :]
             self._entries.extend(write.entries)
+        del self._entries[: len(self._entries) - (extent.end - extent.first)]
+        self._extent = extent

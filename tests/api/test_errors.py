@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from yarl import URL
 
 from consensual.raft import MessageKind, Node, communication, errors
 from consensual.raft.errors import ConsensualError
-from consensual.storage import MemoryStorage
+from consensual.storage import MemoryStorage, SQLiteStorage
+from consensual.storage.sqlite_errors import explain
 from tests.api.marks import in_virtual_time
 from tests.clusters import Cluster, T, answer, hang, swallow_reply, url_of, urls_of
 
@@ -187,6 +189,26 @@ async def _(_: Cluster) -> Any:
     options: dict[str, Any] = {'sender': communication.Sender([], {}), 'storage': storage}
     async with Node.from_url(url_of('y'), **options):
         await Node.from_url(url_of('z'), **options).start()
+
+
+@raises(errors.StorageCorrupted, 'errors.py is no file of SQLite')
+async def _(_: Cluster) -> Any:
+    options: dict[str, Any] = {'storage': SQLiteStorage(errors.__file__)}
+    await Node.from_url(url_of('z'), sender=communication.Sender([], {}), **options).start()
+
+
+@raises(errors.StorageFull, r'z\.db failed, there is no room.*make room')
+async def _(_: Cluster) -> Any:
+    async def disk() -> None:
+        raise explain(OSError(28, 'No space left on device'), Path('z.db'), 'writing to')
+
+    node = Node.from_url(
+        url_of('z'), sender=communication.Sender([], {}), storage=MemoryStorage(later=disk)
+    )
+    solo = asyncio.create_task(node.solo())
+    await asyncio.sleep(T)
+    solo.cancel()
+    await node.ensure_linearizable()
 
 
 @raises(errors.StorageFailed, 'No space left')

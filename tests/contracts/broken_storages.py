@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from msgspec.structs import replace
 
-from consensual.raft.core.effects import HardState, Stored, Write
+from consensual.raft.core.effects import HardState, Snapshot, Stored, Write
 from consensual.raft.core.log import Command, Entry, Reconfiguration
 from consensual.raft.errors import StorageLocked
 
@@ -21,6 +21,8 @@ class Sound:
     def __init__(self) -> None:
         self.hard_state: Optional[HardState] = None
         self.entries: list[Entry] = []
+        self.first = 1
+        self.snapshot: Optional[Snapshot] = None
         self.is_in_use = False
 
     def load(self) -> Any:
@@ -30,11 +32,15 @@ class Sound:
         return self.stored()
 
     def stored(self) -> Optional[Stored]:
-        return None if self.hard_state is None else Stored(self.hard_state, [*self.entries])
+        if self.hard_state is None:
+            return None
+        return Stored(self.hard_state, [*self.entries], self.snapshot, self.first)
 
     def write(self, write: Write) -> Any:
         self.take_hard_state(write)
         self.take_entries(write)
+        self.take_snapshot(write)
+        self.take_log_start(write)
 
     def take_hard_state(self, write: Write) -> None:
         self.hard_state = write.hard_state or self.hard_state
@@ -44,8 +50,27 @@ class Sound:
             self.cut(write.first_index, write.entries)
             self.append(write.entries)
 
+    def take_snapshot(self, write: Write) -> None:
+        self.snapshot = write.snapshot or self.snapshot
+
+    def take_log_start(self, write: Write) -> None:
+        if write.log_start is not None:
+            self.drop_before(write.log_start)
+
+    def drop_before(self, start: int) -> None:
+        if start > self.first:
+            del self.entries[: start - self.first]
+            self.first = start
+
     def cut(self, first: int, _: Sequence[Entry]) -> None:
-        del self.entries[first - 1 :]
+        if not self.first <= first <= self.first + len(self.entries):
+            self.entries, self.first = [], first
+        del self.entries[first - self.first :]
+        self.cut_snapshot(first)
+
+    def cut_snapshot(self, first: int) -> None:
+        if self.snapshot is not None and first <= self.snapshot.index:
+            self.snapshot = None
 
     def append(self, entries: Sequence[Entry]) -> None:
         self.entries.extend(map(self.kept, entries))
@@ -181,6 +206,72 @@ class KeepsTheLast256(Sound):
             del self.entries[:-256]
 
 
+class TakesSnapshotsForText(Sound):
+    def take_snapshot(self, write: Write) -> None:
+        super().take_snapshot(write)
+        if self.snapshot is not None:
+            text = self.snapshot.data.decode(errors='replace')
+            self.snapshot = replace(self.snapshot, data=text.encode())
+
+
+class ReplacesByLongerSnapshotsOnly(Sound):
+    def take_snapshot(self, write: Write) -> None:
+        old = self.snapshot
+        if old is None or write.snapshot is None or write.snapshot.index > old.index:
+            super().take_snapshot(write)
+
+
+class CompactsUnasked(Sound):
+    def take_log_start(self, write: Write) -> None:
+        if write.snapshot is not None:
+            self.drop_before(write.snapshot.index + 1)
+
+
+class IgnoresLogStart(Sound):
+    def drop_before(self, start: int) -> None:
+        pass
+
+
+class BeginsAnewWhenEmpty(Sound):
+    def take_log_start(self, write: Write) -> None:
+        super().take_log_start(write)
+        self.first = self.first if self.entries else 1
+
+
+class CountsFromTheFirstThatIsLeft(Sound):
+    def cut(self, first: int, entries: Sequence[Entry]) -> None:
+        if self.first > 1 and first < self.first + len(self.entries):
+            del self.entries[first - 1 :]
+        else:
+            super().cut(first, entries)
+
+
+class DropsNoMoreThanThereIs(Sound):
+    def drop_before(self, start: int) -> None:
+        super().drop_before(min(start, self.first + len(self.entries)))
+
+
+class CompactsUpToTheSnapshot(Sound):
+    def take_log_start(self, write: Write) -> None:
+        if write.log_start is not None and write.snapshot is not None:
+            self.drop_before(write.snapshot.index + 1)
+
+
+class KeepsTheSnapshotInAReset(Sound):
+    def cut_snapshot(self, first: int) -> None:
+        pass
+
+
+class CompactsBeforeTheSnapshotIsThere(Sound):
+    async def write(self, write: Write) -> None:
+        self.take_hard_state(write)
+        self.take_entries(write)
+        self.take_log_start(write)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        self.take_snapshot(write)
+
+
 class SaysTrue(Sound):
     def write(self, write: Write) -> Any:
         super().write(write)
@@ -266,7 +357,8 @@ class StaysLockedAfterACrash(Sound):
 
 class SharesItsList(Sound):
     def stored(self) -> Optional[Stored]:
-        return None if self.hard_state is None else Stored(self.hard_state, self.entries)
+        stored = super().stored()
+        return None if stored is None else replace(stored, entries=self.entries)
 
 
 class KeepsTheWritersList(Sound):

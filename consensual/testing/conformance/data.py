@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from consensual.raft.core.configuration import Configuration, Member
-from consensual.raft.core.effects import HardState
+from consensual.raft.core.effects import HardState, Snapshot
 from consensual.raft.core.log import Command, Entry, NoOp, OpenSession, Payload, Reconfiguration
 from consensual.raft.driver.ports import MessageKind, Sender, Storage, Stored, Write
 from consensual.raft.errors import ConsensualError, ReceiverUnavailable, StorageLocked
@@ -30,6 +30,9 @@ ALICE = Member('alice:1', 'memory://alice:1', 'incarnation of alice')
 BOB = Member('[::1]:6000', f'http://[::1]:6000/{TEXT}', TEXT)
 FULL = HardState('incarnation', 'cluster', True, 2**53 + 1, BOB.id, BOB.incarnation)
 """A hard state without a default; its term is beyond what a float can tell."""
+
+JOINT = Configuration((ALICE, BOB), (BOB,), (Member('c', 'memory://c', ''),))
+"""A configuration without a default."""
 
 _numbers = count(1)
 
@@ -49,18 +52,54 @@ class Hooks(Protocol):
         """Let `open` give from now on what a crash leaves."""
 
 
+class Model(Struct):
+    """What must be loaded: a list, three records, and nothing that could fail."""
+
+    hard_state: Optional[HardState] = None
+    entries: list[Entry] = []
+    snapshot: Optional[Snapshot] = None
+    first_index: int = 1
+
+    @property
+    def end(self) -> int:
+        """The index after the last entry."""
+        return self.first_index + len(self.entries)
+
+    def copy(self) -> 'Model':
+        """Return another one that says the same."""
+        return replace(self, entries=[*self.entries])
+
+    def take(self, write: Write) -> None:
+        """Do what a write does, step by step."""
+        self.hard_state = write.hard_state or self.hard_state
+        if write.first_index is not None:
+            self.cut(write.first_index)
+            self.entries.extend(write.entries)
+        self.snapshot = write.snapshot or self.snapshot
+        if write.log_start is not None:
+            del self.entries[: max(0, write.log_start - self.first_index)]
+            self.first_index = max(self.first_index, write.log_start)
+
+    def cut(self, first: int) -> None:
+        """Cut off from an index on; what is gone from there on includes a snapshot."""
+        if first > self.end or first < self.first_index:
+            self.entries, self.first_index = [], first
+        del self.entries[first - self.first_index :]
+        if self.snapshot is not None and first <= self.snapshot.index:
+            self.snapshot = None
+
+
 class Data:
     """The data of one name, in use as by a node; beside them a model, which never fails.
 
     loaded: what the last load returned.
-    hard_state, entries: the model: what must be loaded.
+    model: what must be loaded.
     """
 
     def __init__(self, hooks: Hooks) -> None:
         self.name = new_name()
         self.loaded: Optional[Stored] = None
-        self.hard_state: Optional[HardState] = None
-        self.entries: list[Entry] = []
+        self.model = Model()
         self._hooks = hooks
         self._storage: Optional[Storage] = None
         self._number = 0
@@ -93,19 +132,21 @@ class Data:
         hard_state: Optional[HardState] = None,
         first_index: Optional[int] = None,
         entries: Sequence[Entry] = (),
+        snapshot: Optional[Snapshot] = None,
+        log_start: Optional[int] = None,
     ) -> None:
         """Have it written, and complete."""
-        await self.do(Write(0, hard_state, first_index, entries))
+        await self.do(Write(0, hard_state, first_index, entries, snapshot, log_start))
 
     async def append(self, *entries: Entry) -> None:
         """Have them written after the last one, with a hard state if there is none."""
-        hard_state = FULL if self.hard_state is None else None
-        await self.write(hard_state, len(self.entries) + 1, entries)
+        hard_state = FULL if self.model.hard_state is None else None
+        await self.write(hard_state, self.model.end, entries)
 
     async def do(self, write: Write) -> None:
         """Have it written, and complete; its number is the next one."""
         await settled(self.in_use.write(self._numbered(write)))
-        self._model(write)
+        self.model.take(write)
 
     async def check(self, situation: str) -> None:
         """Close, open and load; it must be what the model says."""
@@ -130,17 +171,17 @@ class Data:
                 await asyncio.sleep(0)
             if is_complete := future.done():
                 future.result()
-        before = self.hard_state, [*self.entries]
-        self._model(write)
+        before = self.model.copy()
+        self.model.take(write)
         await self._crash()
-        if not is_complete and _is_same(self.loaded, *before):
-            self.hard_state, self.entries = before
+        if not is_complete and _is_same(self.loaded, before):
+            self.model = before
         was = 'had completed' if is_complete else 'was under way, to be there wholly or not at all,'
         self.check_same(self.loaded, f'{situation}a write that {was} at the crash')
 
     def check_same(self, stored: Optional[Stored], situation: str) -> None:
         """It must be what the model says."""
-        check_same(stored, self.hard_state, self.entries, situation)
+        check_same(stored, self.model, situation)
 
     async def _begin(self) -> None:
         storage = await settled(self._hooks.open(self.name))
@@ -163,12 +204,6 @@ class Data:
     def _numbered(self, write: Write) -> Write:
         self._number += 1
         return replace(write, number=self._number)
-
-    def _model(self, write: Write) -> None:
-        if write.hard_state is not None:
-            self.hard_state = write.hard_state
-        if write.first_index is not None:
-            self.entries[write.first_index - 1 :] = write.entries
 
 
 class _Nobody(Sender):
@@ -241,22 +276,22 @@ async def check_locked(storage: Storage) -> None:
     )
 
 
-def check_same(
-    stored: Optional[Stored],
-    hard_state: Optional[HardState],
-    entries: Sequence[Entry],
-    situation: str,
-) -> None:
-    """What was loaded must be this; the error tells the first difference."""
-    if _is_same(stored, hard_state, entries):
+def check_same(stored: Optional[Stored], model: Model, situation: str) -> None:
+    """What was loaded must be what the model says; the error tells the first difference."""
+    if _is_same(stored, model):
         return
-    if stored is None or hard_state is None:
-        raise AssertionError(f'{situation}: {hard_state} was written, {stored!r:.200} was loaded')
-    _check_equal(hard_state, stored.hard_state, f'{situation}: in the hard state')
-    for index, (written, loaded) in enumerate(zip(entries, stored.entries, strict=False), 1):
+    if stored is None or model.hard_state is None:
+        raise AssertionError(
+            f'{situation}: {model.hard_state} was written, {stored!r:.200} was loaded'
+        )
+    _check_equal(model.hard_state, stored.hard_state, f'{situation}: in the hard state')
+    _check_equal(model.first_index, stored.first_index, f'{situation}: for the first index')
+    pairs = zip(model.entries, stored.entries, strict=False)
+    for index, (written, loaded) in enumerate(pairs, model.first_index):
         _check_equal(written, loaded, f'{situation}: in the entry of index {index}')
+    _check_equal(model.snapshot, stored.snapshot, f'{situation}: in the snapshot')
     raise AssertionError(
-        f'{situation}: the log had {len(entries)} entries, {len(stored.entries)} were loaded'
+        f'{situation}: the log had {len(model.entries)} entries, {len(stored.entries)} were loaded'
     )
 
 
@@ -277,12 +312,15 @@ def _check_equal(written: Any, loaded: Any, where: str) -> None:
     raise AssertionError(f'{where} {written!r:.200} was written, {loaded!r:.200} was loaded')
 
 
-def _is_same(
-    stored: Optional[Stored], hard_state: Optional[HardState], entries: Sequence[Entry]
-) -> bool:
-    if stored is None:
-        return hard_state is None
-    return stored.hard_state == hard_state and [*stored.entries] == entries
+def _is_same(stored: Optional[Stored], model: Model) -> bool:
+    if stored is None or model.hard_state is None:
+        return stored is None and model.hard_state is None
+    return (
+        stored.hard_state == model.hard_state
+        and stored.first_index == model.first_index
+        and [*stored.entries] == model.entries
+        and stored.snapshot == model.snapshot
+    )
 
 
 def entry_of(text: str, number: int = 1) -> Entry:
@@ -297,7 +335,6 @@ def entries_of(size: int, text: str = '') -> list[Entry]:
 
 def entries_of_every_kind() -> list[Entry]:
     """Return entries with each payload, and with numbers and texts that are easily lost."""
-    joint = Configuration((ALICE, BOB), (BOB,), (Member('c', 'memory://c', ''),))
     payloads: list[Payload] = [
         NoOp(),
         OpenSession(TEXT),
@@ -305,7 +342,7 @@ def entries_of_every_kind() -> list[Entry]:
         Command(0, 0, 0, '', ''),
         Command(1, 2, 1, TEXT, TEXT),
         Reconfiguration(Configuration()),
-        Reconfiguration(joint, TEXT, 'failure'),
+        Reconfiguration(JOINT, TEXT, 'failure'),
         Reconfiguration(Configuration((ALICE,)), 'request', TEXT),
     ]
     stamps = 0.0, 0.1, 1 / 3, 5e-324, 1.7976931348623157e308, 1e9 + 1e-7, 2.0, 123456789.123456789
@@ -313,12 +350,20 @@ def entries_of_every_kind() -> list[Entry]:
     return [Entry(*each) for each in zip(terms, stamps, payloads, strict=True)]
 
 
-def random_write(random: Random, data: Data) -> Write:
+def snapshot_of(index: int, data: bytes = b'state', number: int = 1) -> Snapshot:
+    """Return a snapshot of the entries up to that index; another number, other contents."""
+    configuration = Reconfiguration(JOINT, TEXT, f'{number}')
+    return Snapshot(index, 2**53 + number, number / 7, index, 2**40, configuration, data)
+
+
+def random_write(random: Random, model: Model) -> Write:
     """Return what a node might write next; the first write names an incarnation."""
-    hard_state, first_index, entries = data.hard_state, None, []
+    hard_state, snapshot, log_start = model.hard_state, None, None
     if hard_state is None or random.random() < 0.05:
-        hard_state, first_index = HardState(f'{random.getrandbits(64):x}'), 1
-    elif random.random() < 0.5:
+        return Write(0, HardState(f'{random.getrandbits(64):x}'), 1, _random_entries(random))
+    if random.random() < 0.1:
+        return _random_installation(random, model)
+    if random.random() < 0.5:
         hard_state = replace(
             hard_state,
             current_term=hard_state.current_term + random.randint(0, 2),
@@ -327,12 +372,37 @@ def random_write(random: Random, data: Data) -> Write:
         )
     else:
         hard_state = None
-    if first_index is None and random.random() < 0.8:
-        end = len(data.entries) + 1
-        first_index = end if random.random() < 0.6 else random.randint(1, end)
-    if first_index is not None:
-        entries = [_random_entry(random) for _ in range(random.choice((0, 1, 1, 2, 5, 20)))]
-    return Write(0, hard_state, first_index, entries)
+    if random.random() < 0.2:
+        covered = 0 if model.snapshot is None else model.snapshot.index
+        if model.end - 1 > covered:
+            index = random.randint(covered + 1, model.end - 1)
+            snapshot = _random_snapshot(random, index)
+            log_start = random.choice((None, index + 1, random.randint(1, index + 1)))
+    if random.random() < 0.3:
+        return Write(0, hard_state, snapshot=snapshot, log_start=log_start)
+    lowest = model.first_index  # what a snapshot covers is committed, so it is not cut off
+    for kept in (model.snapshot, snapshot):
+        lowest = max(lowest, 1 + kept.index) if kept is not None else lowest
+    first_index = model.end
+    if lowest < model.end and random.random() < 0.4:
+        first_index = random.randint(lowest, model.end)
+    return Write(0, hard_state, first_index, _random_entries(random), snapshot, log_start)
+
+
+def _random_installation(random: Random, model: Model) -> Write:
+    """Return what a follower writes that was sent a snapshot beyond its log, or another log."""
+    index = model.end - 1 + random.randint(1, 50)
+    snapshot = _random_snapshot(random, index)
+    return Write(0, None, index + 1, _random_entries(random), snapshot, index + 1)
+
+
+def _random_snapshot(random: Random, index: int) -> Snapshot:
+    size = random.choice((0, 1, 100, 10_000))
+    return snapshot_of(index, random.randbytes(size), random.getrandbits(20))
+
+
+def _random_entries(random: Random) -> list[Entry]:
+    return [_random_entry(random) for _ in range(random.choice((0, 1, 1, 2, 5, 20)))]
 
 
 def _random_entry(random: Random) -> Entry:

@@ -29,6 +29,7 @@ from consensual.testing.conformance.data import (
     new_name,
     random_write,
     settled,
+    snapshot_of,
 )
 
 
@@ -181,6 +182,98 @@ class StorageConformance:
             await data.write(None, 2, entries_of(5000, 'new'))
             await data.check('5000 entries in one write')
 
+    # the log is compacted
+
+    async def test_snapshot_is_loaded_as_it_was_written(self) -> None:
+        """It stands for entries that are gone: its bytes, and who is a member, come back."""
+        async with Data(self) as data:
+            await data.write(FULL, 1, entries_of(5))
+            for content in (b'', bytes(range(256)), TEXT.encode(), bytes(1 << 20)):
+                await data.write(snapshot=snapshot_of(3, content))
+                await data.check('a snapshot')
+
+    async def test_later_snapshot_replaces_the_earlier_one(self) -> None:
+        """There is one at most, also where it is of the same index, or shorter."""
+        async with Data(self) as data:
+            await data.write(FULL, 1, entries_of(5))
+            for number, (index, content) in enumerate(((2, b'long'), (4, b'two'), (4, b''))):
+                await data.write(snapshot=snapshot_of(index, content, number))
+                await data.check('the last of several snapshots')
+
+    async def test_snapshot_changes_nothing_else(self) -> None:
+        """Without `log_start` the log stays whole, and so does the hard state."""
+        async with Data(self) as data:
+            await data.write(FULL, 1, entries_of(5))
+            await data.write(snapshot=snapshot_of(4))
+            await data.check('a snapshot beside its log')
+            await data.append(entry_of('more'))
+            await data.write(replace(FULL, voted_for=''))
+            await data.check('a snapshot, then writes without one')
+
+    async def test_log_start_drops_the_entries_before_it(self) -> None:
+        """The log begins there then, and `Stored.first_index` says so; an earlier one is none."""
+        for start in range(1, 8):
+            async with Data(self) as data:
+                await data.write(FULL, 1, entries_of(5))
+                await data.write(snapshot=snapshot_of(max(5, start - 1)), log_start=start)
+                await data.check(f'a log of 5, dropped before {start}')
+                await data.write(log_start=2)
+                await data.check(f'a log of 5, dropped before {start} and then before 2')
+
+    async def test_log_goes_on_after_its_beginning_was_dropped(self) -> None:
+        """Indices stay what they are: entries go behind the last one, though none may be left."""
+        for start in (4, 6, 9):
+            async with Data(self) as data:
+                await data.write(FULL, 1, entries_of(5))
+                await data.write(snapshot=snapshot_of(start - 1), log_start=start)
+                await data.check(f'a log that begins at {start}')
+                for size in (1, 0, 3):
+                    await data.append(*entries_of(size, 'more'))
+                    await data.check(f'entries appended to a log that begins at {start}')
+                await data.write(log_start=start + 2)
+                await data.check('a log whose beginning was dropped again')
+
+    async def test_log_is_cut_off_after_its_beginning_was_dropped(self) -> None:
+        """`first_index` counts from 1 still, whatever the log begins with."""
+        for first in range(4, 8):
+            for size in (0, 1, 5):
+                async with Data(self) as data:
+                    await data.write(FULL, 1, entries_of(6))
+                    await data.write(snapshot=snapshot_of(3), log_start=4)
+                    await data.write(None, first, entries_of(size, 'new'))
+                    await data.check(f'a log of 4 to 6, continued with {size} from {first} on')
+
+    async def test_log_is_replaced_by_a_snapshot_in_one_write(self) -> None:
+        """Far behind, or in conflict, a node takes another's snapshot in place of its log."""
+        snapshot = snapshot_of(100, b'of another node')
+        for first, size in ((1, 0), (3, 0), (101, 0), (101, 4)):
+            for length in (0, 5, 150):
+                async with Data(self) as data:
+                    await data.write(FULL, 1, entries_of(length))
+                    await data.write(FULL, first, entries_of(size, 'new'), snapshot, 101)
+                    await data.check(f'a log of {length}, replaced by a snapshot up to 100')
+                    await data.append(entry_of('after it'))
+                    await data.check('an entry after a snapshot that was installed')
+
+    async def test_compaction_keeps_the_entries_behind_it(self) -> None:
+        """Appended and compacted in the same write, with a hard state: all of it counts."""
+        async with Data(self) as data:
+            await data.write(FULL, 1, entries_of(5))
+            later = replace(FULL, current_term=FULL.current_term + 1)
+            await data.write(later, 5, entries_of(4, 'new'), snapshot_of(4), 3)
+            await data.check('a write of everything at once')
+
+    async def test_reset_leaves_no_snapshot(self) -> None:
+        """What is cut off from an index on includes the snapshot that covers that index."""
+        for start in (None, 4, 6):
+            async with Data(self) as data:
+                await data.write(FULL, 1, entries_of(5))
+                await data.write(snapshot=snapshot_of(5), log_start=start)
+                await data.write(HardState('another incarnation'), 1, ())
+                await data.check('a reset of a log with a snapshot')
+                await data.append(*entries_of(2, 'another life'))
+                await data.check('a log begun anew after a reset')
+
     # durability
 
     async def test_write_returns_none_or_an_awaitable(self) -> None:
@@ -221,6 +314,17 @@ class StorageConformance:
                 await data.append(entry_of('after the crash'))
                 await data.check('a write after recovery from a crash amid a write')
 
+    async def test_crash_amid_compaction_leaves_all_of_it_or_nothing(self) -> None:
+        """Entries dropped without the snapshot that stands for them would be lost."""
+        for turns in (*range(10), 20, 50):
+            async with Data(self) as data:
+                await data.write(FULL, 1, entries_of(100))
+                await data.write(snapshot=snapshot_of(10), log_start=11)
+                change = Write(2, None, 101, entries_of(9), snapshot_of(90, bytes(50_000)), 91)
+                await data.check_crash_amid(change, turns)
+                await data.append(entry_of('after the crash'))
+                await data.check('a write after recovery from a crash amid a compaction')
+
     # possession
 
     async def test_storage_in_use_is_refused_to_another_node(self) -> None:
@@ -260,10 +364,10 @@ class StorageConformance:
         async with Data(self) as data:
             await data.write(FULL, 1, entries_of(5))
             await data.check('what is loaded')
-            stored, entries = data.loaded, [*data.entries]
+            stored, model = data.loaded, data.model.copy()
             await data.write(HardState('another'), 3, entries_of(4, 'new'))
             assert stored is not None
-            check_same(stored, FULL, entries, 'what was loaded before a later write')
+            check_same(stored, model, 'what was loaded before a later write')
 
     async def test_what_was_written_does_not_change_by_the_writers_hand(self) -> None:
         """A completed write is done: its list is the writer's again, to fill or to empty."""
@@ -282,7 +386,7 @@ class StorageConformance:
             random = Random(seed)  # noqa: S311 - to be repeated
             async with Data(self) as data:
                 for step in range(random.randint(1, 12)):
-                    await data.do(random_write(random, data))
+                    await data.do(random_write(random, data.model))
                     if random.random() < 0.3:
                         await data.check(f'seed {seed}, step {step}')
                 await data.check(f'seed {seed}, at the end')
@@ -293,8 +397,8 @@ class StorageConformance:
             random = Random(f'crashes {seed}')  # noqa: S311 - to be repeated
             async with Data(self) as data:
                 for step in range(random.randint(1, 12)):
-                    write = random_write(random, data)
-                    if random.random() < 0.7 or data.hard_state is None:
+                    write = random_write(random, data.model)
+                    if random.random() < 0.7 or data.model.hard_state is None:
                         await data.do(write)
                     else:
                         await data.check_crash_amid(write, random.randrange(20), f'seed {seed}, ')

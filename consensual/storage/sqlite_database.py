@@ -1,0 +1,163 @@
+"""An owned file on SQLite: loaded once, then written to, one transaction for each write.
+
+All in one thread; which thread that is, and who waits for it, is not known here.
+"""
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from traceback import clear_frames
+from typing import Optional
+
+from consensual.raft.core.effects import HardState, Stored, Write
+from consensual.raft.errors import InvariantViolated, StorageError, StorageFailed, StorageFull
+from consensual.storage import sqlite_records as records
+from consensual.storage.extent import Extent, erases
+from consensual.storage.sqlite_errors import explain
+from consensual.storage.sqlite_file import (
+    CHECKPOINT_FRAMES,
+    Reader,
+    open_to_own,
+    shared_memory_of,
+)
+from consensual.storage.sqlite_records import Row
+
+ENTRIES_OF_A_PAGE = 16
+"""About as many small entries fill a page; SQLite itself counts where they are larger."""
+
+Statement = tuple[str, list[Row]]
+
+
+class Database:
+    """One possession of a file, from its load to its close."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: Optional[sqlite3.Connection] = None
+        self._cursor: Optional[sqlite3.Cursor] = None
+        self._extent = Extent()
+        self._hard_state: Optional[HardState] = None
+        self._snapshot_index: Optional[int] = None
+        self._frames = 0
+        self._failure: Optional[StorageError] = None
+
+    def __repr__(self) -> str:
+        return f'Database({str(self._path)!r})'
+
+    def load(self) -> Optional[Stored]:
+        """Open the file, check every record and return what they say.
+
+        Raises `StorageLocked`, `StorageCorrupted`, `StorageFailed`.
+        """
+        self._connection = open_to_own(self._path)
+        try:
+            stored = Reader(self._connection, self._path).stored()
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # cursors must not end in another thread
+            self._connection.close()
+            self._connection = None
+            raise
+        self._cursor = self._connection.cursor()
+        if stored is not None:
+            self._hard_state = stored.hard_state
+            self._extent = Extent(stored.first_index, stored.first_index + len(stored.entries))
+            self._snapshot_index = stored.snapshot.index if stored.snapshot is not None else None
+        return stored
+
+    def write(self, write: Write) -> None:
+        """Make the write durable; after one that failed, every later one fails.
+
+        Raises `StorageFull`, `StorageFailed`.
+        """
+        if self._failure is not None:
+            raise type(self._failure)(f'an earlier write failed: {self._failure}')
+        try:
+            self._write(write)
+        except Exception as error:
+            clear_frames(error.__traceback__)  # a cursor that lives on would keep the lock
+            self._failure = self._explained(error)
+            raise self._failure from error
+
+    def checkpoint(self) -> None:
+        """Carry the write-ahead log over into the file, if it has grown enough.
+
+        To be called when nobody waits: everything is durable before and after it.
+        """
+        if self._frames < CHECKPOINT_FRAMES or self._cursor is None or self._failure is not None:
+            return
+        self._frames = 0
+        try:
+            self._cursor.execute('PRAGMA wal_checkpoint(PASSIVE)').fetchall()
+        except sqlite3.Error as error:
+            failure = explain(error, self._path, 'writing to')
+            if not isinstance(failure, StorageFull):  # a full disk may be enough for the log
+                self._failure = failure
+
+    def close(self) -> None:
+        """Leave everything in the one file, and the file to others."""
+        connection, cursor = self._connection, self._cursor
+        self._connection = self._cursor = None
+        if connection is None:
+            return
+        if cursor is not None:
+            cursor.close()
+        with suppress(sqlite3.Error, OSError):  # else it stays in the log, where it is durable
+            if self._failure is None:
+                connection.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
+            shared_memory_of(self._path).unlink(missing_ok=True)  # left by readers: none is now
+        connection.close()
+
+    def _write(self, write: Write) -> None:
+        cursor = self._cursor
+        if cursor is None:
+            raise StorageFailed(f'{self._path} is not open')
+        extent = self._extent.after(write)
+        statements = self._statements(write, extent)
+        if len(statements) == 1 and len(statements[0][1]) == 1:
+            cursor.executemany(*statements[0])  # by itself it is a transaction
+        elif statements:
+            cursor.execute('BEGIN IMMEDIATE')
+            for statement in statements:
+                cursor.executemany(*statement)
+            cursor.execute('COMMIT')
+        self._extent = extent
+        self._hard_state = write.hard_state or self._hard_state
+        if write.snapshot is not None:
+            self._snapshot_index = write.snapshot.index
+        elif self._erases_snapshot(write):
+            self._snapshot_index = None
+        self._frames += 1 + len(write.entries) // ENTRIES_OF_A_PAGE
+
+    def _statements(self, write: Write, extent: Extent) -> list[Statement]:
+        """Return what a write is in SQL."""
+        statements: list[Statement] = []
+        hard_state = write.hard_state or self._hard_state
+        if hard_state is None:
+            raise InvariantViolated('the first write must bring a hard state')
+        if write.hard_state is not None or extent.first != self._extent.first:
+            row = records.node_row(hard_state, extent.first)
+            statements.append((records.REPLACE_NODE, [row]))
+        first = write.first_index
+        if first is not None:
+            if first < self._extent.end:
+                statements.append(('DELETE FROM log WHERE idx >= ?', [(first,)]))
+            if write.entries:
+                rows = records.log_rows(first, write.entries)
+                statements.append((records.INSERT_ENTRY, rows))
+        if extent.first > self._extent.first:
+            statements.append(('DELETE FROM log WHERE idx < ?', [(extent.first,)]))
+        if write.snapshot is not None:
+            statements.append((records.REPLACE_SNAPSHOT, [records.snapshot_row(write.snapshot)]))
+        elif self._erases_snapshot(write):
+            statements.append(('DELETE FROM snapshot WHERE id = ?', [(1,)]))
+        return statements
+
+    def _erases_snapshot(self, write: Write) -> bool:
+        return self._snapshot_index is not None and erases(write, self._snapshot_index)
+
+    def _explained(self, error: Exception) -> StorageError:
+        """Give up the transaction, if one is open; say what happened."""
+        if self._connection is not None and self._connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self._connection.execute('ROLLBACK')
+        return explain(error, self._path, 'writing to')

@@ -1,0 +1,1 @@
+"""The storages beside their contract: what only one of them has."""
