@@ -16,7 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from consensual.testing import Network, SimulatedNode, Simulation, invariants
+from consensual.testing import (
+    Network,
+    SimulatedNode,
+    Simulation,
+    command_invariants,
+    invariants,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'testing.md'
@@ -137,7 +143,7 @@ def test_commands_outside_of_blocks_install_what_ci_installs() -> None:
 def test_table_names_all_invariants() -> None:
     """What is checked without asking is on the page, by the name that a failure shows."""
     named = set(re.findall(r'`([a-z]+(?:_[a-z]+)+)`', PAGE.read_text(encoding='utf-8')))
-    checked = (*invariants.AFTER_EVERY_TURN, *invariants.AFTER_EVERY_COMMAND)
+    checked = (*invariants.AFTER_EVERY_TURN, *command_invariants.AFTER_EVERY_COMMAND)
     assert [check.__name__ for check in checked if check.__name__ not in named] == []
     room = ROOT / 'consensual' / 'testing'
     code = '\n'.join(path.read_text(encoding='utf-8') for path in room.rglob('*.py'))

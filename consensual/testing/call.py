@@ -6,6 +6,7 @@ Knows the timeline that makes it go on; what was called it does not.
 import asyncio
 from asyncio import CancelledError, Task
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any, Generic, Optional, TypeVar
 
 from consensual.testing.process import Process
@@ -85,8 +86,11 @@ class Call(Generic[Result]):
         return self.result()
 
     def on_end(self, callback: Callable[['Call[Any]'], None]) -> None:
-        """Call back when it is done."""
-        self._on_end.append(callback)
+        """Call back when it is done, at once if it is."""
+        if self._is_done:
+            callback(self)
+        else:
+            self._on_end.append(callback)
 
     async def _follow(self) -> None:
         try:
@@ -95,14 +99,17 @@ class Call(Generic[Result]):
             if self._process.is_alive:
                 self._end(None, error)
             raise
-        except Exception as error:  # noqa: BLE001 - whoever asks for the result is given it
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whoever asks for the result is given it
             self._end(None, error)
         else:
             self._end(value, None)
 
     def lose(self) -> None:
         """Its process crashed."""
-        self._coroutine.close()  # it may not even have begun
+        with suppress(Exception):  # what it does in `finally` is nobody's any more
+            self._coroutine.close()
         if not self._is_done:
             self._end(None, Lost(f'{self.what}: its process crashed before it returned'))
 

@@ -44,7 +44,9 @@ class Chronicle:
     applied: what was done with a command, by index.
     commands: the index at which a session's command was applied.
     key_indices: the indices at which a command of that text was applied.
-    acknowledged: the indices of commands that a caller was told are applied.
+    told: the results of a command of that text that callers were told.
+    acknowledged: the indices of commands that a caller was told are applied; of commands of
+        the same text, the lowest that it can have been.
     """
 
     def __init__(self) -> None:
@@ -55,6 +57,7 @@ class Chronicle:
         self.applied: dict[int, Applied] = {}
         self.commands: dict[tuple[int, int], int] = {}
         self.key_indices: defaultdict[CommandKey, list[int]] = defaultdict(list)
+        self.told: defaultdict[CommandKey, list[object]] = defaultdict(list)
         self.acknowledged: set[int] = set()
 
     @property
@@ -114,7 +117,7 @@ class Seen(Struct):
 
 
 class Application(Struct):
-    """One node has just applied a command.
+    """A node has just applied a command.
 
     last_index, last_time: of the one that it applied before.
     """

@@ -111,7 +111,12 @@ class Disturb(Fault, frozen=True):
     def befall(self, simulation: Simulation) -> None:
         """See `Fault`."""
         simulation.network.disturb(self.noise)
-        _later(simulation, self.seconds, lambda: simulation.network.disturb(QUIET))
+
+        def calm() -> None:
+            if simulation.network.noise is self.noise:  # not another one's, begun meanwhile
+                simulation.network.disturb(QUIET)
+
+        _later(simulation, self.seconds, calm)
 
 
 # Processes
@@ -215,6 +220,7 @@ class CrashAtWrite(Fault, frozen=True):
     """A process ends within a write to its disk, the next one being number 1.
 
     is_durable: the write reached the disk, although the node never learned it.
+    seconds: from the crash to the next start.
     """
 
     name: str
@@ -226,8 +232,11 @@ class CrashAtWrite(Fault, frozen=True):
         """See `Fault`."""
         node = _find(simulation, self.name)
         if node is not None:
-            node.crash_at_write(self.number, is_durable=self.is_durable)
-            _restart(simulation, node, self.seconds)
+            node.crash_at_write(
+                self.number,
+                is_durable=self.is_durable,
+                then=lambda: _restart(simulation, node, self.seconds),
+            )
 
 
 class FailWrite(Fault, frozen=True):

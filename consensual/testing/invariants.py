@@ -1,5 +1,6 @@
 """What must hold after every turn of every node: one function for each invariant.
 
+Of the commands that are applied then, `command_invariants` tells.
 Each returns what is wrong, or None. They read records and change those of the past only.
 """
 
@@ -8,7 +9,7 @@ from itertools import pairwise
 from typing import Optional
 
 from consensual.raft.core.configuration import Configuration, Electorate, Member
-from consensual.raft.core.log import Command, Entry, Reconfiguration
+from consensual.raft.core.log import Entry, Reconfiguration
 from consensual.raft.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -19,7 +20,9 @@ from consensual.raft.core.messages import (
     VoteReply,
 )
 from consensual.raft.core.roles import Leader
-from consensual.testing.chronicle import Application, Chronicle, Turn
+from consensual.raft.core.state import State
+from consensual.testing.chronicle import Chronicle, Turn
+from consensual.testing.disk import Disk
 
 Invariant = Callable[[Turn], Optional[str]]
 
@@ -156,7 +159,7 @@ def match_index_is_on_the_peers_disk(turn: Turn) -> Optional[str]:
     Until another one leads a later term, and has it overwritten.
     """
     role, state = turn.state.role, turn.state
-    if not isinstance(role, Leader) or max(turn.chronicle.leaders) > state.current_term:
+    if not isinstance(role, Leader) or _is_superseded(turn):
         return None
     for progress in role.peers.values():
         index = progress.match_index
@@ -275,6 +278,17 @@ def committed_is_durable_on_a_quorum(turn: Turn) -> Optional[str]:
 # What never goes back
 
 
+def recovered_is_what_was_stored(state: State, disk: Disk) -> Optional[str]:
+    """A server begins again with the term, vote and log on its stable storage (Figure 2)."""
+    if disk.hard_state is None:
+        return None
+    if state.hard_state != disk.hard_state:
+        return f'begins with {state.hard_state}, where {disk.hard_state} was stored'
+    if state.log.entries(1, state.log.last_index) != disk.entries:
+        return f'begins with {state.log}, where {len(disk.entries)} entries were stored'
+    return None
+
+
 def terms_never_go_back(turn: Turn) -> Optional[str]:
     """Current terms increase monotonically (§5.1), also over crashes."""
     state = turn.state
@@ -364,80 +378,45 @@ def voters_change_by_joint_consensus(turn: Turn) -> Optional[str]:
         return None
     for before, index in pairwise(turn.configurations):
         change, old = _change_at(turn, index), _change_at(turn, before).configuration
-        if index < turn.changed_from or not change.request:
-            continue  # known, or the first one of who went solo
         new = change.configuration
+        is_solo = not change.request and len(new.members) == 1
+        if index < turn.changed_from or is_solo:
+            continue
         kept = new.outgoing if new.is_joint and not old.is_joint else new.voters
         if kept != old.voters or (old.is_joint and new.is_joint):
             return f'has {new} at {index}, after {old}'
     return None
 
 
+def only_the_empty_join(turn: Turn) -> Optional[str]:
+    """Only a new node or a reset one can be attached; others have a history (design §4)."""
+    state, stored = turn.state, turn.disk.hard_state
+    if (
+        state.is_attached
+        and _has_left(turn.disk, state.incarnation)
+        and stored is not None
+        and stored.cluster_id == state.cluster_id
+    ):
+        return 'is a member again, with the history that it left with'
+    if not turn.is_leader or turn.changed_from is None or _is_superseded(turn):
+        return None
+    for member in state.configuration.learners:
+        disk = turn.past.disks.get(member.incarnation)
+        if disk is not None and _has_left(disk, member.incarnation):
+            return f'attaches {member}, which has a history'
+    return None
+
+
+def _has_left(disk: Disk, incarnation: str) -> bool:
+    """That incarnation left a cluster, with a history."""
+    stored = disk.hard_state
+    is_its = stored is not None and stored.incarnation == incarnation and not stored.is_attached
+    return is_its and bool(disk.entries)
+
+
 def _change_at(turn: Turn, index: int) -> Reconfiguration:
     payload = turn.state.log.entry_at(index).payload
     return payload if type(payload) is Reconfiguration else Reconfiguration(Configuration())
-
-
-# Applied commands
-
-
-def applied_in_order(application: Application) -> Optional[str]:
-    """Commands are applied in log order, in a time that never goes back (§5.3)."""
-    index, time = application.index, application.applied.time
-    if index > application.last_index and time >= application.last_time:
-        return None
-    return (
-        f'applies {_text(application)} at {index} and {time}, '
-        f'after {application.last_index} at {application.last_time}'
-    )
-
-
-def applied_is_committed(application: Application) -> Optional[str]:
-    """What is applied is the committed entry of that index (§5.3)."""
-    index, committed = application.index, application.chronicle.committed
-    if index not in committed:
-        return f'applies {_text(application)} at {index}, which is not committed'
-    payload = committed[index][0].payload
-    if type(payload) is Command and (payload.action, payload.parameters) == application.applied.key:
-        return None
-    return f'applies {_text(application)} at {index}, where {payload} is committed'
-
-
-def applied_once(application: Application) -> Optional[str]:
-    """A session's command is applied once, however often it is in the log (thesis §6.3)."""
-    chronicle, index = application.chronicle, application.index
-    entry, _ = chronicle.committed.get(index, (None, 0))
-    if entry is None or type(entry.payload) is not Command:
-        return None
-    command = entry.payload.session, entry.payload.sequence
-    known = chronicle.commands.setdefault(command, index)
-    if known != index:
-        return f'applies {_text(application)} at {index}, after {known}'
-    return None
-
-
-def applied_is_the_same_everywhere(application: Application) -> Optional[str]:
-    """All state machines do the same with the same entry: they are deterministic (§2, §5.4.3)."""
-    index, applied = application.index, application.applied
-    known = application.chronicle.applied.setdefault(index, applied)
-    if (known.term, known.time, known.key) != (applied.term, applied.time, applied.key):
-        return f'applies {applied} at {index}, where {known} was applied'
-    if known.outcome != applied.outcome:
-        return (
-            f'is not deterministic: {_text(application)} at {index} gives {applied.outcome}, '
-            f'and gave {known.outcome}'
-        )
-    if known.state != applied.state:
-        return (
-            f'is not deterministic: after {_text(application)} at {index} its state is '
-            f'{applied.state}, and was {known.state}'
-        )
-    return None
-
-
-def _text(application: Application) -> str:
-    action, parameters = application.applied.key
-    return f'{action}({parameters})'
 
 
 # Counting
@@ -454,6 +433,10 @@ def _is_same_leadership(turn: Turn) -> bool:
     state, seen = turn.state, turn.seen
     leadership = state.current_term, state.cluster_id
     return seen.leads and (seen.term, seen.cluster_id) == leadership
+
+
+def _is_superseded(turn: Turn) -> bool:
+    return max(turn.chronicle.leaders, default=0) > turn.state.current_term
 
 
 def _has(turn: Turn, index: int, entry: Entry) -> bool:
@@ -481,11 +464,5 @@ AFTER_EVERY_TURN: tuple[Invariant, ...] = (
     electorate_is_the_configurations,
     one_change_at_a_time,
     voters_change_by_joint_consensus,
-)
-
-AFTER_EVERY_COMMAND: tuple[Callable[[Application], Optional[str]], ...] = (
-    applied_in_order,
-    applied_is_committed,
-    applied_once,
-    applied_is_the_same_everywhere,
+    only_the_empty_join,
 )

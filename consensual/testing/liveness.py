@@ -21,8 +21,11 @@ PATIENCE = 60.0
 def settle(simulation: Simulation) -> None:
     """Heal everything and restart everybody; see calls end and clusters go on.
 
-    What does not come about is noted as a violation.
+    What does not come about is noted as a violation. Raises `ValueError` where nobody
+    watches: then nothing would be noted.
     """
+    if not simulation.world.is_watched:
+        raise ValueError('nobody watches: make the simulation with is_watched=True')
     observer = simulation.world.observer
     simulation.heal()
     for node in simulation:
@@ -66,6 +69,13 @@ def _see_nothing_lost(observer: Observer, members: list[SimulatedNode], cluster_
     chronicle = observer.past.clusters[cluster_id]
     for node in members:
         log, applied = state_of(node).log, node.status.applied_index
+        expected = max((index for index in chronicle.applied if index <= applied), default=0)
+        if node.life.watcher.last_applied < expected:
+            observer.violate(
+                'no_acknowledged_command_is_lost',
+                f'{node.name} says {applied}, and applied nothing after '
+                f'{node.life.watcher.last_applied}',
+            )
         for index in sorted(chronicle.acknowledged):
             known = chronicle.applied[index]
             if index > applied or not log.matches(index, known.term):

@@ -5,7 +5,6 @@ A schedule is data: it can be printed, saved, replayed and shrunk.
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Union
 
 from msgspec import Struct
 
@@ -64,7 +63,7 @@ def draw_schedule(
     """
     dice = _Dice(random, names, strangers)
     pace = random.choice((0.3, 0.7, 1.5))
-    storms = random.choice((0.0, 0.05, 0.2))
+    storms = random.choice((0.0, 0.1, 0.4))
     schedule: list[Blow] = []
     at = random.expovariate(1 / pace)
     while at < seconds:
@@ -83,6 +82,7 @@ class _Dice:
         self._random = random
         self._names = [*names]
         self._all = [*names, *strangers]
+        self._share_of_leaders = random.choice((0.1, 0.3, 0.8))
         kinds: list[tuple[int, Callable[[], AnyFault]]] = [
             (4, self._partition),
             (3, self._isolate),
@@ -111,41 +111,70 @@ class _Dice:
         return fault
 
     def draw_storm(self) -> list[tuple[float, AnyFault]]:
-        """Draw faults, each with the pause before it: one leader after another is struck.
+        """Draw plots, one upon the other; each fault with the pause before it.
 
-        What each of them appended is on few nodes, then, and some of them lead again
+        What each leader appended is on few nodes, then, and some of them lead again
         (Figures 7 and 8).
         """
-        kinds = [
-            (5, self._crash_leader),
-            (3, self._isolate_leader),
-            (1, self._pause_leader),
-            (2, self._transfer),
-            (1, self._disturb),
-            (1, self._crash_at_write),
-            (1, self._attach),
-            (1, self._detach),
+        plots: list[tuple[int, Callable[[], list[AnyFault]]]] = [
+            (5, self._leader_crashes),
+            (4, self._leader_is_cut_off),
+            (2, self._leader_is_frozen),
+            (2, self._successor_is_asleep),
+            (1, self._election_is_slow),
+            (1, self._newcomer_is_late),
+            (3, self._anything),
         ]
-        weights, draws = zip(*kinds, strict=True)
-        pace = self._random.choice((0.02, 0.1, 0.4))
-        chosen = self._random.choices(draws, weights, k=self._random.randint(5, 30))
-        return [(self._random.expovariate(1 / pace), draw()) for draw in chosen]
+        weights, draws = zip(*plots, strict=True)
+        pace = self._random.choice((0.05, 0.3, 0.8))
+        storm: list[tuple[float, AnyFault]] = []
+        for draw in self._random.choices(draws, weights, k=self._random.randint(4, 16)):
+            pause = self._random.expovariate(1 / pace)
+            for fault in draw():
+                storm.append((pause, fault))
+                pause = 0.01 * self._random.random()
+        return storm
 
-    def _crash_leader(self) -> Union[Crash, CrashAtWrite]:
-        seconds = self._random.choice((0.02, 0.3, 1.0))
+    def _outage(self) -> float:
+        """Draw seconds: too short to be noticed, or longer than an election."""
+        return self._random.choice((0.03, 1.0, 2.0)) * self._random.uniform(0.5, 1.5)
+
+    def _leader_crashes(self) -> list[AnyFault]:
         if self._coin():
-            return Crash(LEADER, seconds)
-        return CrashAtWrite(LEADER, self._random.randint(1, 3), self._coin(), seconds)
+            return [Crash(LEADER, self._outage())]
+        number = self._random.randint(1, 3)
+        return [CrashAtWrite(LEADER, number, self._coin(), self._outage())]
 
-    def _isolate_leader(self) -> Isolate:
+    def _leader_is_cut_off(self) -> list[AnyFault]:
         ways = self._random.choice(('both', 'in', 'out'))
-        return Isolate(LEADER, self._random.choice((0.3, 1.0, 2.0)), ways)
+        return [Isolate(LEADER, self._outage(), ways)]
 
-    def _pause_leader(self) -> Pause:
-        return Pause(LEADER, self._random.choice((0.3, 1.0, 2.0)))
+    def _leader_is_frozen(self) -> list[AnyFault]:
+        """It wakes up and hears nothing but what it was told before (thesis §6.4)."""
+        return [Pause(LEADER, self._outage()), Isolate(LEADER, 2.0 + self._outage())]
+
+    def _successor_is_asleep(self) -> list[AnyFault]:
+        """It takes over when the leader has long gone on (thesis §3.10)."""
+        successor = self._random.choice(self._all)
+        return [Pause(successor, self._outage()), Transfer(LEADER, successor)]
+
+    def _election_is_slow(self) -> list[AnyFault]:
+        """Requests and votes arrive when their terms are over (§5.1)."""
+        noise = Noise(duplicate=0.3, delay=1.0)
+        return [Disturb(noise, 2.0 + self._outage()), Crash(LEADER, self._outage())]
+
+    def _newcomer_is_late(self) -> list[AnyFault]:
+        """It is back when it is asked who it is, and nobody has reset it."""
+        newcomer = self._random.choice(self._all)
+        return [Crash(newcomer, 0.5 * self._random.random()), Attach(LEADER, newcomer)]
+
+    def _anything(self) -> list[AnyFault]:
+        draws = self._crash_at_write, self._transfer, self._attach, self._detach
+        return [self._random.choice(draws)()]
 
     def _name(self) -> str:
-        return LEADER if self._random.random() < 0.3 else self._random.choice(self._all)
+        is_leader = self._random.random() < self._share_of_leaders
+        return LEADER if is_leader else self._random.choice(self._all)
 
     def _seconds(self) -> float:
         return self._random.choice((0.05, 0.3, 1.0, 2.5, 5.0)) * self._random.uniform(0.5, 1.5)

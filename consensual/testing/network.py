@@ -56,6 +56,7 @@ class Endpoint:
 class Network:
     """Carries requests and replies between the nodes that are connected.
 
+    noise: on all links that have none of their own.
     carried, lost: how many messages arrived, and did not.
     on_failure: called with a name and an error when a node raises instead of answering.
     """
@@ -66,8 +67,8 @@ class Network:
         self._timeline = timeline
         self._seed = seed
         self._endpoints: dict[str, Endpoint] = {}
-        self._cuts: dict[Link, bool] = {}
-        self._noise = QUIET
+        self._cuts: dict[Link, list[bool]] = {}
+        self.noise = QUIET
         self._noises: dict[Link, Noise] = {}
         self._randoms: dict[Link, Random] = {}
 
@@ -81,12 +82,17 @@ class Network:
 
         is_refusing: what is lost there is reported to its sender at once; else never.
         """
-        self._cuts.update(dict.fromkeys(links, is_refusing))
+        for link in links:
+            self._cuts.setdefault(link, []).append(is_refusing)
 
     def mend(self, links: Iterable[Link]) -> None:
-        """Let these ways carry again."""
+        """Undo one `cut` of these ways; what was cut twice is to be mended twice."""
         for link in links:
-            self._cuts.pop(link, None)
+            cuts = self._cuts.get(link, [])
+            if len(cuts) > 1:
+                cuts.pop()
+            else:
+                self._cuts.pop(link, None)
 
     def partition(
         self, groups: Iterable[Collection[str]], *, is_refusing: bool = False
@@ -112,7 +118,7 @@ class Network:
     ) -> None:
         """Let messages fare so, on one link, or on all that have no noise of their own."""
         if source is None or target is None:
-            self._noise = noise
+            self.noise = noise
         else:
             self._noises[source, target] = noise
 
@@ -120,7 +126,7 @@ class Network:
         """Carry everything again."""
         self._cuts.clear()
         self._noises.clear()
-        self._noise = QUIET
+        self.noise = QUIET
 
     # who is there
 
@@ -176,7 +182,7 @@ class Network:
             self._travel((exchange.target, exchange.source), exchange, exchange.end, reply)
 
     def _travel(self, link: Link, exchange: 'Exchange', arrive: Arrive, what: Any) -> None:
-        noise, random = self._noises.get(link, self._noise), self._random(link)
+        noise, random = self._noises.get(link, self.noise), self._random(link)
         is_lost = link in self._cuts or (noise.drop > 0 and random.random() < noise.drop)
         seconds = random.random() * LATENCY
         if noise.delay:
@@ -189,11 +195,11 @@ class Network:
         if not is_lost and link not in self._cuts:
             return arrive(what)
         self.lost += 1
-        if self._cuts.get(link):
+        if any(self._cuts.get(link, ())):
             exchange.end(ReceiverUnavailable(f'no way from {link[0]} to {link[1]}'))
 
     def _copies(self, link: Link) -> int:
-        noise = self._noises.get(link, self._noise)
+        noise = self._noises.get(link, self.noise)
         return 2 if noise.duplicate and self._random(link).random() < noise.duplicate else 1
 
     def _random(self, link: Link) -> Random:

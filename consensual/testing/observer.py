@@ -3,6 +3,7 @@
 It changes nothing; what must hold is said in `invariants`.
 """
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from consensual.raft.core.roles import Leader
 from consensual.raft.core.state import State
 from consensual.raft.driver.recording import Beginning
 from consensual.raft.errors import ConsensualError
-from consensual.testing import invariants
+from consensual.testing import command_invariants, invariants
 from consensual.testing.call import Call, Lost
 from consensual.testing.chronicle import (
     Application,
@@ -51,12 +52,14 @@ class Broken(msgspec.Struct, frozen=True):
 class Observer:
     """Knows the past of all clusters of a world, and what was wrong in it.
 
+    knows_all_submissions: no code of the user's own submits commands in a node's process.
     now: returns the true time, in seconds.
     note: called with the text of what was wrong.
     """
 
     def __init__(self, now: Callable[[], float], note: Callable[[str], None]) -> None:
         self.broken: list[Broken] = []
+        self.knows_all_submissions = True
         self.past = Past()
         self._now = now
         self._note = note
@@ -92,17 +95,18 @@ class Observer:
             )
         else:
             chronicle = self.past.clusters[watcher.applied_in[key]]
-            indices = chronicle.key_indices[key]
-            chronicle.acknowledged.add(indices[0])
-            outcomes = {chronicle.applied[index].outcome for index in indices}
-            if result not in outcomes:
+            told, indices = chronicle.told[key], sorted(chronicle.key_indices[key])
+            told.append(result)
+            chronicle.acknowledged.add(indices[min(len(told), len(indices)) - 1])
+            outcomes = [chronicle.applied[index].outcome for index in indices]
+            if told.count(result) > outcomes.count(result):
                 self.violate(
                     'result_is_the_processors',
                     f'{watcher.name} says that {_text(key)} gives {result}, not {outcomes}',
                 )
 
     def ended(self, call: Call[Any]) -> None:
-        """A call ended: with a result, or with an error that is documented."""
+        """A call of a node ended: with a result, or with an error that is documented."""
         if call.error is not None and not isinstance(call.error, (ConsensualError, Lost)):
             self.violate('calls_end_as_documented', f'{call.what}: {call.error!r}')
 
@@ -116,9 +120,17 @@ class Observer:
         self._check_refused(key, f'{type(error).__name__}: {error}')
 
     def _check_refused(self, key: CommandKey, why: str) -> None:
+        if not self.knows_all_submissions:
+            return
         past, may_be = self.past, self.past.submitted[key] - self.past.refused[key]
         indices = [cluster.key_indices.get(key, ()) for cluster in past.clusters.values()]
-        if past.submitted[key] and max(map(len, indices)) > may_be:
+        if max(map(len, indices), default=0) > past.submitted[key]:
+            self.violate(
+                'applied_as_often_as_submitted',
+                f'{_text(key)} is applied at {max(indices, key=len)}, and was submitted '
+                f'{past.submitted[key]} times',
+            )
+        elif max(map(len, indices), default=0) > may_be:
             self.violate('refused_is_never_applied', f'{_text(key)} is applied, and refused: {why}')
 
 
@@ -148,6 +160,10 @@ class Watcher:
     def __repr__(self) -> str:
         return f'Watcher({self.name}, {self.state!r})'
 
+    def cannot_snapshot(self, error: Exception) -> None:
+        """The state machine's snapshot() raised."""
+        self._observer.violate('snapshot_is_a_copy_of_the_state', f'{self.name}: {error!r}')
+
     def fails(self, text: str) -> None:
         """The node failed, or met what it should cope with."""
         if self.is_watching and not self._disk.has_failed:
@@ -161,6 +177,9 @@ class Watcher:
         self._seen = Seen()
         self._requests.clear()
         self._observer.past.disks[state.incarnation] = self._disk
+        wrong = invariants.recovered_is_what_was_stored(state, self._disk)
+        if wrong is not None and self.is_watching:
+            self._observer.violate('recovered_is_what_was_stored', f'{self.name} {wrong}')
 
     def step(self, event: Event, _: float) -> None:
         """See `Recorder`."""
@@ -183,6 +202,8 @@ class Watcher:
 
     def _turn(self, state: State, effects: Effects) -> Turn:
         if state.incarnation != self._seen.incarnation:
+            if self._seen.incarnation:
+                self.forget()  # it was reset
             self._seen = Seen(state.incarnation)
             self._observer.past.disks[state.incarnation] = self._disk
         seen = self._seen
@@ -247,10 +268,15 @@ class Watcher:
             self._observer.applied(key)
         self.applied[key] += 1
         self.applied_in[key] = cluster_id
-        for invariant in invariants.AFTER_EVERY_COMMAND:
+        for invariant in command_invariants.AFTER_EVERY_COMMAND:
             wrong = invariant(application)
             if wrong is not None:
                 self._observer.violate(invariant.__name__, f'{self.name} {wrong}')
+
+    @property
+    def last_applied(self) -> int:
+        """The index of the last command that was applied here."""
+        return self._last[0]
 
     def forget(self) -> None:
         """The state machine was emptied."""
@@ -277,13 +303,41 @@ def _logger(watcher: Watcher) -> logging.Logger:
 
 
 def fingerprint(value: Any) -> object:
-    """Return something equal for equal values, however they are changed later."""
+    """Return something equal for equal values, however they are changed later. Never raises.
+
+    Of what is no JSON type only the type counts.
+    """
     if isinstance(value, BaseException):
-        return f'{type(value).__name__}: {value}'
+        return f'{type(value).__name__}: {_text_of(value)}'
     try:
-        return msgspec.json.encode(value, order='deterministic').decode()
-    except (TypeError, ValueError):
-        return f'a {type(value).__name__}'
+        return json.dumps(value, sort_keys=True, separators=(',', ':'), default=_by_type)
+    except (TypeError, ValueError, RecursionError):  # keys of other types, or a cycle
+        return _by_leaf(value, set())
+
+
+def _by_type(value: object) -> str:
+    return f'<{type(value).__name__}>'
+
+
+def _by_leaf(value: Any, above: set[int]) -> str:
+    if id(value) in above:
+        return '<a cycle>'
+    if isinstance(value, dict):
+        inside = above | {id(value)}
+        items = [f'{_by_leaf(k, inside)}: {_by_leaf(v, inside)}' for k, v in value.items()]
+        return '{' + ', '.join(sorted(items)) + '}'
+    if isinstance(value, (list, tuple)):
+        return '[' + ', '.join(_by_leaf(item, above | {id(value)}) for item in value) + ']'
+    if value is None or isinstance(value, (str, int, float)):
+        return repr(value)
+    return _by_type(value)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the user's
+        return 'its text cannot be had'
 
 
 def _text(key: CommandKey) -> str:

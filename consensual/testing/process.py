@@ -4,11 +4,12 @@ Knows nothing of nodes; whatever runs in it sees an ordinary asyncio loop.
 """
 
 import asyncio
+import sys
 import warnings
 from asyncio import AbstractEventLoop, Future, Handle, Task, TimerHandle
 from asyncio.events import _get_running_loop, _set_running_loop  # made for loops, as this is one
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, Optional, TypeVar, TypeVarTuple, Union
 
@@ -79,20 +80,23 @@ class Process(AbstractEventLoop):
 
     def set_clock_rate(self, rate: float) -> None:
         """Let the clock go so many times as fast as true time from now on."""
+        if not 0 < rate < float('inf'):
+            raise ValueError(f'the rate of a clock is a positive number, not {rate}')
         self._shown, self._shown_at = self.time(), self._timeline.now
         self._rate = rate
         for timer in sorted(self._timers.values(), key=TimerHandle.when):
             self._plan(timer)
 
-    def kill(self) -> None:
-        """End it here and now. Nothing that it had in mind is done.
+    def kill(self, then: Callable[[], None] = lambda: None) -> None:
+        """End it here and now, or right after its own code that runs; nothing else of it is done.
 
-        Its tasks are unwound with nobody listening: cut it off from the world first.
+        Its tasks are unwound, their `finally` blocks included, with nobody listening: cut
+        it off from the world first. `then` is called afterwards.
         """
         self.is_alive = False
         if _get_running_loop() is self:  # its own code did it, and is not to be torn in two
             self._is_paused = True
-            return self._timeline.call_later(0.0, self.kill)
+            return self._timeline.call_later(0.0, self.kill, then)
         self._is_paused, self._lag = False, 0.0
         self._timers.clear()
         with warnings.catch_warnings():
@@ -100,12 +104,13 @@ class Process(AbstractEventLoop):
             for handle in self._ready:
                 if not _is_step(handle):
                     handle.cancel()
-            for task in asyncio.all_tasks(self):
+            for task in sorted(asyncio.all_tasks(self), key=_age):
                 task.cancel()
             for _ in range(_MOST_ROUNDS):
                 if not self._ready:
                     break
                 self._run_batch()
+        then()
 
     # time
 
@@ -149,8 +154,14 @@ class Process(AbstractEventLoop):
         self._queue()
 
     def _run_batch(self) -> None:
-        outer = _get_running_loop()
+        outer, hooks, was_inside = (
+            _get_running_loop(),
+            sys.get_asyncgen_hooks(),
+            self._timeline.is_inside,
+        )
         _set_running_loop(self)
+        sys.set_asyncgen_hooks(None, self._finalize)
+        self._timeline.is_inside = True
         try:
             for _ in range(len(self._ready)):
                 if self._is_paused:
@@ -159,7 +170,14 @@ class Process(AbstractEventLoop):
                 if not handle.cancelled():
                     handle._run()  # noqa: SLF001 - a loop runs its handles so
         finally:
+            self._timeline.is_inside = was_inside
+            sys.set_asyncgen_hooks(*hooks)
             _set_running_loop(outer)
+
+    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """An asynchronous generator was left before its end."""
+        if self.is_alive:
+            self.call_soon(self.create_task, generator.aclose())
 
     # what asyncio asks of a loop
 
@@ -255,6 +273,11 @@ class Process(AbstractEventLoop):
     def _timer_handle_cancelled(self, timer: TimerHandle) -> None:
         """A timer was cancelled: `TimerHandle.cancel` calls this."""
         self._timers.pop(id(timer), None)
+
+
+def _age(task: 'Task[Any]') -> tuple[int, str]:
+    """Sort tasks by their names, Task-1 and so on: as they were made."""
+    return len(task.get_name()), task.get_name()
 
 
 def _is_step(handle: Handle) -> bool:

@@ -3,7 +3,7 @@
 A name with a disk, through all its lives; each life is a real Node in a process of its own.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Optional, TypeVar
 
 from yarl import URL
@@ -40,10 +40,14 @@ class Life:
         self.watched = watched
         self.watcher = watcher
         self.calls: dict[Call[Any], None] = {}
+        self.paused_until = 0.0
 
 
 class SimulatedNode:
-    """A node of a simulation. Its calls are those of `Node`; each returns a `Call`.
+    """A node of a simulation. Its calls are those of `Node` that change or read something.
+
+    Each returns a `Call`; whatever else a Node can do is done by `spawn`.
+
 
     name: also the authority of its URL.
     disk: what survives its crashes.
@@ -122,7 +126,10 @@ class SimulatedNode:
         request: what is asked for, as a model takes it; (action, parameters) unless given.
         """
         observer, watcher = self._world.observer, self.life.watcher
-        key = action, _encoded(action, parameters)
+        text = _encoded(action, parameters)
+        if text:
+            parameters = codec.decode(text)  # the caller's own may change
+        key = action, text
         observer.submitted(key)
 
         def ended(call: Call[Any]) -> None:
@@ -154,7 +161,7 @@ class SimulatedNode:
         asked = (name, parameters) if request is None else request
         coroutine = self.node.query(name, parameters, timeout=timeout)
         check = self._read_check()
-        call = self._noted(f'query {name}', coroutine, client, asked)
+        call = self._noted(f'query {name}', coroutine, client, asked, is_of_the_user=True)
         call.on_end(check)
         return call
 
@@ -256,9 +263,13 @@ class SimulatedNode:
     def spawn(self, what: str, coroutine: Coroutine[Any, Any, Result]) -> Call[Result]:
         """Run a user's own code in the node's process, where it may use `node`.
 
+        What it raises is its own business. Commands that it submits are not counted, so
+        from now on nobody checks that what was refused is never applied.
+
         what: for messages.
         """
-        return self._call(what, coroutine)
+        self._world.observer.knows_all_submissions = False
+        return self._begin_call(what, coroutine)
 
     # what may befall it
 
@@ -271,11 +282,14 @@ class SimulatedNode:
         self._life, self.is_running = None, False
         life.watcher.is_watching = False
         self._world.network.disconnect(self.name)
-        life.process.kill()
-        life.watched.abandon()
         self.disk.unmount()
-        for call in [*life.calls]:
-            call.lose()
+
+        def clear_away() -> None:
+            life.watched.abandon()
+            for call in [*life.calls]:
+                call.lose()
+
+        life.process.kill(clear_away)
 
     def restart(self, *, with_disk: bool = True) -> None:
         """Start it again after a crash, with a new state machine.
@@ -288,19 +302,26 @@ class SimulatedNode:
             self.disk = self._new_disk(self.disk.write_time)
         self._begin()
 
-    def crash_at_write(self, number: int = 1, *, is_durable: bool = False) -> None:
+    def crash_at_write(
+        self,
+        number: int = 1,
+        *,
+        is_durable: bool = False,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
         """Let it crash within a write to its disk, the next one being number 1.
 
         is_durable: the write reached the disk, although the node never learned it.
+        then: called when it crashed.
         """
-        self.disk.crash_at_write(number, self._crash_within(self._life), is_durable=is_durable)
+        life = self._life
 
-    def _crash_within(self, life: Optional[Life]) -> Callable[[], None]:
         def crash() -> None:
             if life is not None and self._life is life:
                 self.crash()
+                then()
 
-        return crash
+        self.disk.crash_at_write(number, crash, is_durable=is_durable)
 
     def fail_next_write(self, *, is_written: bool = False) -> None:
         """Let its disk fail once: it stops with an error, and is to be restarted."""
@@ -312,13 +333,21 @@ class SimulatedNode:
 
     def pause(self, seconds: Optional[float] = None) -> None:
         """Stop its process, as SIGSTOP does; its clock goes on. After so many seconds, resume."""
-        process = self.life.process
-        process.pause()
+        life, now = self.life, self._world.timeline.now
+        life.process.pause()
+        until = float('inf') if seconds is None else now + seconds
+        life.paused_until = max(life.paused_until, until)
         if seconds is not None:
-            self._world.timeline.call_later(seconds, process.resume)
+            self._world.timeline.call_later(seconds, self._resume_in_time, life)
+
+    def _resume_in_time(self, life: Life) -> None:
+        """Go on, unless a longer pause is under way."""
+        if self._world.timeline.now >= life.paused_until:
+            life.process.resume()
 
     def resume(self) -> None:
         """Let its process go on."""
+        self.life.paused_until = 0.0
         self.life.process.resume()
 
     def slow_down(self, lag: float) -> None:
@@ -355,15 +384,17 @@ class SimulatedNode:
             world.timeline,
             name,
             origin=random.random() * 1e5,  # no two machines count from the same instant
-            on_error=lambda context: watcher.fails(f'nobody handled {context}'),
+            on_error=lambda context: watcher.fails(_unhandled(context)),
         )
         process.slow_down(self._lag)
         process.set_clock_rate(self._clock_rate)
         watched = Watched(self._make_machine(), watcher)
+        is_mapping = isinstance(watched.machine, Mapping)
         node = Node.from_url(
             self.url,
             sender=NetworkSender(world.network, name, process),
-            state_machine=watched,
+            state_machine=None if is_mapping else watched,
+            processors=watched.processors if is_mapping else None,
             storage=self.disk.mount(process),
             heartbeat=world.heartbeat,
             election_timeout=world.election_timeout,
@@ -389,8 +420,10 @@ class SimulatedNode:
         coroutine: Coroutine[Any, Any, Result],
         client: str,
         request: Any,
+        *,
+        is_of_the_user: bool = False,
     ) -> Call[Result]:
-        """Begin a call that stands in the history."""
+        """Begin a call that stands in the history; a query may raise what it likes."""
         history = self._world.history
         number = history.begin(client or self.name, request)
 
@@ -398,16 +431,23 @@ class SimulatedNode:
             error = call.error
             history.end(number, Returned(call.result()) if error is None else outcome_of(error))
 
-        call = self._call(what, coroutine)
+        begin = self._begin_call if is_of_the_user else self._call
+        call = begin(what, coroutine)
         call.on_end(ended)
         return call
 
     def _call(self, what: str, coroutine: Coroutine[Any, Any, Result]) -> Call[Result]:
-        life, observer = self.life, self._world.observer
+        """Begin a call of the node's, which ends as documented."""
+        call = self._begin_call(what, coroutine)
+        if self._world.is_watched:
+            call.on_end(self._world.observer.ended)
+        return call
+
+    def _begin_call(self, what: str, coroutine: Coroutine[Any, Any, Result]) -> Call[Result]:
+        life = self.life
         call = Call(f'{self.name}: {what}', coroutine, life.process, self._world.timeline)
         life.calls[call] = None
         call.on_end(lambda call: life.calls.pop(call, None) and None)
-        call.on_end(observer.ended)
         return call
 
 
@@ -429,6 +469,11 @@ class _Both:
     def take(self, effects: Effects, now: float) -> None:
         self._first.take(effects, now)
         self._second.take(effects, now)
+
+
+def _unhandled(context: dict[str, Any]) -> str:
+    """Say what nobody handled, without what differs from run to run."""
+    return f'nobody handled {context.get("exception")!r}: {context.get("message")}'
 
 
 def url_of(name: str) -> URL:

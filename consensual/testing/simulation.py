@@ -13,7 +13,7 @@ from consensual.testing.call import Call
 from consensual.testing.history import History
 from consensual.testing.network import Link, Network
 from consensual.testing.observer import Broken
-from consensual.testing.simulated_node import SimulatedNode
+from consensual.testing.simulated_node import SimulatedNode, url_of
 from consensual.testing.timeline import Stuck, Timeline
 from consensual.testing.trace import leave
 from consensual.testing.watched import Machine
@@ -21,6 +21,9 @@ from consensual.testing.world import World
 
 SHOWN = 3
 """Violations of each invariant that an error's text shows, the first ones."""
+
+
+_NO_FAILURES = KeyboardInterrupt, SystemExit, GeneratorExit
 
 
 class InvariantsBroken(AssertionError):
@@ -98,7 +101,7 @@ class Simulation:
     def __exit__(self, _: object, error: Optional[BaseException], __: object) -> None:
         __tracebackhide__ = True  # pytest shows the `with` block
         try:
-            if isinstance(error, Exception):
+            if error is not None and not isinstance(error, _NO_FAILURES):
                 self.explain(error)
             elif error is None and self.broken:
                 raise InvariantsBroken(self.broken, self.leave_trace())
@@ -160,6 +163,8 @@ class Simulation:
         """Start a new node, in no cluster."""
         if name in self._nodes:
             raise ValueError(f'there is a node {name!r} already')
+        if url_of(name).authority != name:
+            raise ValueError(f'a name is that of a host, in small letters, not {name!r}')
         node = self._nodes[name] = SimulatedNode(self._world, name, self._make_machine)
         return node
 
@@ -169,6 +174,8 @@ class Simulation:
         nodes: how many, named n1, n2, …; or their names.
         """
         names = [f'n{n}' for n in range(1, nodes + 1)] if isinstance(nodes, int) else [*nodes]
+        if not names:
+            raise ValueError('a cluster has one node at least')
         made = [self.add(name) for name in names]
         _done(made[0].solo())
         if made[1:]:
@@ -265,7 +272,7 @@ class Simulation:
             node.crash()
 
     def _see_failure(self, name: str, error: BaseException) -> None:
-        if self._nodes[name].disk.has_failed:
+        if self._nodes[name].disk.has_failed or not self._world.is_watched:
             return  # it says so to everybody
         self._world.observer.violate('no_node_fails', f'{name} failed to answer: {error!r}')
 

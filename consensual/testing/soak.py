@@ -85,6 +85,28 @@ def draw_ask(random: Random) -> Ask:
             return Ask(action, [key, value % 10], ('put', key, value % 10))
 
 
+def flood(simulation: Simulation, random: Random, seconds: float) -> None:
+    """Let bursts of commands be handed to whoever leads, for so many seconds to come.
+
+    A leader that is struck down just then has a log that nobody else has. Nobody
+    reads what they write.
+    """
+    at = random.expovariate(2)
+    while at < seconds:
+        simulation.timeline.call_later(at, _burst, simulation, random.randint(1, 8))
+        at += random.expovariate(2)
+
+
+def _burst(simulation: Simulation, count: int) -> None:
+    leader = simulation.leader
+    if leader is None:
+        return
+    for number in range(count):
+        what = ['flood', number]
+        client, request = f'flood at {simulation.now} {number}', ('put', *what)
+        leader.execute('put', what, timeout=3.0, client=client, request=request)
+
+
 class Report(Struct):
     """What one life came to, or many of them.
 
@@ -138,10 +160,10 @@ class Plan(Struct, frozen=True):
 def draw_plan(seed: int, seconds: float) -> Plan:
     """Draw a cluster of three or five nodes, and what befalls it."""
     random = Random(f'plan {seed}')  # noqa: S311 - to be repeated
-    size = random.choice((3, 5))
+    size = random.choice((3, 3, 5))
     names = tuple(f'n{number + 1}' for number in range(size))
     strangers = tuple(f'n{size + number + 1}' for number in range(2))
-    write_time = random.choice((0.0, 0.002, 0.02))
+    write_time = random.choice((0.0, 0.002, 0.02, 0.2))
     clients, pause = random.choice((2, 4, 8)), random.choice((0.05, 0.2, 0.5))
     schedule = draw_schedule(random, names, seconds, strangers=strangers)
     return Plan(seed, seconds, names, strangers, write_time, clients, pause, schedule)
@@ -158,6 +180,7 @@ def live(plan: Plan, *, simulation: Optional[Simulation] = None) -> Report:
         simulation.found(plan.names)
         begun = simulation.now
         clients = Clients(simulation, draw_ask, count=plan.clients, pause=plan.pause)
+        flood(simulation, simulation.world.random('floods'), plan.seconds)
         play(simulation, plan.schedule)
         simulation.run(plan.seconds)
         clients.stop()

@@ -27,11 +27,13 @@ class Timeline:
     minutes pass in milliseconds, and the same beginning has the same end.
 
     steps: how many callbacks, or batches of one process's callbacks, were run.
+    is_inside: code of a process runs at this moment.
     """
 
     def __init__(self) -> None:
         self.now = 0.0
         self.steps = 0
+        self.is_inside = False
         self._order = 0
         self._due: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._ready: deque[Runnable] = deque()
@@ -75,6 +77,11 @@ class Timeline:
 
     def _step(self, end: float) -> bool:
         """Run what is due next, unless that is after the end."""
+        if self.is_inside:
+            raise RuntimeError(
+                'inside the simulation time passes by awaiting: `await` the call, or '
+                'asyncio.sleep(), in place of result() and run()'
+            )
         if self._ready:
             self.steps += 1
             self._ready.popleft().run()

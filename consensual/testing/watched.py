@@ -4,11 +4,13 @@ Changes nothing of what it does; judges nothing.
 """
 
 import inspect
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Union
 
 from consensual.raft import Context, Processor, StateMachine
 from consensual.raft.driver.applier import takes_context
+from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.testing.observer import Watcher, fingerprint
 
 Machine = Union[StateMachine, Mapping[str, Processor]]
@@ -37,14 +39,9 @@ class Watched:
         return f'Watched({self.machine!r})'
 
     def reset(self) -> None:
-        """Empty it."""
-        if isinstance(self.machine, Mapping):
-            raise TypeError(
-                'processors alone cannot be emptied: give the simulation a state machine, '
-                'an object with `processors` and `reset`'
-            )
-        self._watcher.forget()
-        self.machine.reset()
+        """Empty it; processors alone keep what they have, as those of a node do."""
+        if not isinstance(self.machine, Mapping):
+            self.machine.reset()
 
     def abandon(self) -> None:
         """The process was killed: what may not have begun never does."""
@@ -62,7 +59,7 @@ class Watched:
             try:
                 given = {'context': context} if is_given_context else {}
                 result = processor(parameters, **given)
-            except Exception as error:
+            except (Exception, CancelledError) as error:
                 self._show(fingerprint(error))
                 raise
             if inspect.isawaitable(result):
@@ -77,11 +74,17 @@ class Watched:
     async def _await(self, result: Awaitable[Any]) -> Any:
         try:
             value = await result
-        except Exception as error:
-            self._show(fingerprint(error))
+        except (Exception, CancelledError) as error:
+            if not (isinstance(error, CancelledError) and is_being_cancelled()):
+                self._show(fingerprint(error))
             raise
         self._show(fingerprint(value))
         return value
 
     def _show(self, outcome: object) -> None:
-        self._watcher.end_to_apply(outcome, fingerprint(self._snapshot()))
+        try:
+            state = self._snapshot()
+        except Exception as error:  # noqa: BLE001 - the user's; no business of the command's
+            self._watcher.cannot_snapshot(error)
+        else:
+            self._watcher.end_to_apply(outcome, fingerprint(state))

@@ -434,7 +434,7 @@ CASES = [
         'applied_is_the_same_everywhere',
     ),
     Case(forgets_what_was_applied, messages_come_twice_and_late, 'applied_once'),
-    Case(forgets_what_was_applied, messages_come_twice_and_late, 'refused_is_never_applied'),
+    Case(forgets_what_was_applied, messages_come_twice_and_late, 'applied_as_often_as_submitted'),
     Case(takes_everything_for_applied, nothing_special, 'acknowledged_is_applied'),
     # reads and membership
     Case(reads_without_quorum, old_leader_is_read, 'read_sees_what_was_acknowledged'),

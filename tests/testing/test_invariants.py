@@ -11,7 +11,7 @@ import pytest
 
 from consensual.raft.core.effects import HardState
 from consensual.raft.core.log import Command, Entry, NoOp
-from consensual.testing import invariants
+from consensual.testing import command_invariants, invariants
 from consensual.testing.chronicle import Application, Applied, Past, Turn
 from tests.simulation.turns import (
     JOINT,
@@ -175,6 +175,12 @@ BROKEN: list[tuple[Callable[[Turn], Any], Callable[[], Turn], Callable[[Turn], o
         'reveals term 3',
     ),
     (
+        invariants.only_the_empty_join,
+        partial(leads, 4),
+        sets('disk.hard_state', HardState('i1', 'c', False, 2, 'n1', 'i1')),
+        'is a member again, with the history that it left with',
+    ),
+    (
         invariants.nothing_is_revealed_before_it_is_durable,
         partial(asks, 2),
         sets('disk.hard_state', HardState('i1', 'c', True, 2)),
@@ -332,40 +338,57 @@ def committed(payload: Any) -> Callable[[Application], None]:
     return lambda item: item.chronicle.committed.update({5: (Entry(2, 3.0, payload), 2)})
 
 
+def skips_the_one_before(application: Application) -> None:
+    """Another node applied a command at 4; this one went from 3 to 5."""
+    application.last_index = 3
+    application.chronicle.applied[4] = application.applied
+
+
 BROKEN_APPLICATIONS: list[
     tuple[Callable[[Application], Any], Callable[[Application], object], str]
 ] = [
     (
-        invariants.applied_in_order,
+        command_invariants.applied_in_order,
         lambda item: setattr(item, 'last_index', 5),
         'at 5 and 3.0, after 5 at 2.0',
     ),
     (
-        invariants.applied_in_order,
+        command_invariants.applied_in_order,
         lambda item: setattr(item, 'last_time', 3.1),
         'at 5 and 3.0, after 4 at 3.1',
     ),
     (
-        invariants.applied_is_committed,
+        command_invariants.applied_is_complete,
+        lambda item: (
+            setattr(item, 'last_index', 3) or item.chronicle.applied.update({4: item.applied})
+        ),
+        'skips',
+    ),
+    (
+        command_invariants.applied_is_committed,
         lambda item: item.chronicle.committed.clear(),
         'at 5, which is not committed',
     ),
-    (invariants.applied_is_committed, committed(NoOp()), 'put(1) at 5, where NoOp() is committed'),
-    (invariants.applied_is_committed, became(key=('put', '2')), 'put(2) at 5, where'),
     (
-        invariants.applied_once,
+        command_invariants.applied_is_committed,
+        committed(NoOp()),
+        'put(1) at 5, where NoOp() is committed',
+    ),
+    (command_invariants.applied_is_committed, became(key=('put', '2')), 'put(2) at 5, where'),
+    (
+        command_invariants.applied_once,
         lambda item: item.chronicle.commands.update({(1, 1): 3}),
         'applies put(1) at 5, after 3',
     ),
-    (invariants.applied_is_the_same_everywhere, became(term=1), 'at 5, where'),
-    (invariants.applied_is_the_same_everywhere, became(time=3.5), 'at 5, where'),
+    (command_invariants.applied_is_the_same_everywhere, became(term=1), 'at 5, where'),
+    (command_invariants.applied_is_the_same_everywhere, became(time=3.5), 'at 5, where'),
     (
-        invariants.applied_is_the_same_everywhere,
+        command_invariants.applied_is_the_same_everywhere,
         became(outcome='2'),
         'is not deterministic: put(1) at 5 gives 2, and gave 1',
     ),
     (
-        invariants.applied_is_the_same_everywhere,
+        command_invariants.applied_is_the_same_everywhere,
         became(state='[2]'),
         'is not deterministic: after put(1) at 5 its state is [2], and was [1]',
     ),
@@ -398,7 +421,7 @@ def test_turn_that_breaks_it_is_told(
     assert text in (invariant(turn) or '')
 
 
-@pytest.mark.parametrize('invariant', invariants.AFTER_EVERY_COMMAND)
+@pytest.mark.parametrize('invariant', command_invariants.AFTER_EVERY_COMMAND)
 def test_application_in_which_all_is_well_breaks_nothing(
     invariant: Callable[[Application], str | None],
 ) -> None:
@@ -420,4 +443,4 @@ def test_application_that_breaks_it_is_told(
 
 def test_every_invariant_is_shown_to_fail() -> None:
     shown = {case[0] for case in BROKEN} | {case[0] for case in BROKEN_APPLICATIONS}
-    assert shown == {*invariants.AFTER_EVERY_TURN, *invariants.AFTER_EVERY_COMMAND}
+    assert shown == {*invariants.AFTER_EVERY_TURN, *command_invariants.AFTER_EVERY_COMMAND}
