@@ -228,6 +228,19 @@ def test_asker_whose_configuration_was_overwritten_is_told_of_its_removal():
     assert core.ask(later).granted
 
 
+def test_asker_whose_configuration_can_follow_nothing_committed_is_told_of_its_removal():
+    """Terms never decrease along a log: after an entry of term 3 none of term 2 comes (§5.3).
+
+    The cluster may be idle: nothing need ever be committed where it stood.
+    """
+    core = follower_core([1, 3], voters='abc', commit_index=2)
+    for kind in (request_pre_vote, request_vote):
+        superseded = kind(sender='d', term=9, last=(3, 2), position=(2, 3))
+        assert core.ask(superseded) == Refused(Reason.REMOVED)
+    possible = request_vote(sender='d', term=9, last=(3, 3), position=(3, 3))
+    assert core.ask(possible).granted
+
+
 def test_newcomer_whose_learner_entry_was_overwritten_is_told_and_empties_itself():
     """Its leader died with the entry uncommitted; as an empty node it can be attached again."""
     cluster = Cluster({'a': [1], 'b': [1], 'c': [1]})

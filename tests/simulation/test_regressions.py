@@ -107,6 +107,28 @@ def test_newcomer_whose_attachment_was_overwritten_empties_itself(simulation: Le
     assert simulation.finish(simulation['n2'].attach_nodes('n4')) is None
 
 
+def test_newcomer_whose_attachment_was_lost_is_told_by_an_idle_cluster(
+    simulation: Ledgers,
+) -> None:
+    """As before, but nobody enqueues anything: the lost entry's index is never reached again.
+
+    Found by the soak, at seed 6707.
+    """
+    simulation.found(THREE)
+    simulation.add('n4')
+    for _ in range(3):
+        simulation.finish(simulation.submit('n1'))
+    simulation.partition(['n1', 'n4'], ['n2', 'n3'])
+    for _ in range(9):
+        simulation.submit('n1')
+    simulation['n1'].attach_nodes('n4')
+    simulation.run(8.0)
+    assert simulation['n4'].status.cluster_id is not None
+    settle(simulation)
+    simulation.check()
+    assert simulation.finish(simulation['n2'].attach_nodes('n4')) is None
+
+
 def test_what_is_applied_is_in_the_log_after_stop_and_start(simulation: Ledgers) -> None:
     """A follower applies what a majority has before its own disk has it.
 

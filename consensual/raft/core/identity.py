@@ -79,13 +79,17 @@ def refuse_removed(state: State, request: RequestVote | RequestPreVote) -> Optio
     """Refuse a non-member, if what is committed here is as new as its configuration.
 
     An older configuration proves nothing: the asker may have been added since,
-    unless the entry that added it was overwritten by another that is committed.
+    unless the entry that added it was lost: another one is committed in its place,
+    or one of a later term before it, for terms never decrease along a log (§5.3).
     """
-    committed = state.committed_configured
+    committed, log = state.committed_configured, state.log
     term, index = request.configuration_term, request.configuration_index
     is_as_new = (committed.term, committed.index) >= (term, index)
-    is_overwritten = index <= state.commit_index and state.log.term_at(index) != term
-    if (is_as_new or is_overwritten) and not is_member(state, request.route):
+    if index <= state.commit_index:
+        is_lost = log.term_at(index) != term
+    else:
+        is_lost = log.term_at(state.commit_index) > term
+    if (is_as_new or is_lost) and not is_member(state, request.route):
         return Refused(Reason.REMOVED)
     return None
 
