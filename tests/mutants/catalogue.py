@@ -199,12 +199,12 @@ MUTANTS = (
         20,
     ),
     Mutant(
-        'commit_past_match_receiver',
+        'commits_all_it_has',
         'core/replication.py',
         '    proven = min(request.leader_commit, previous + len(request.entries))',
-        '    proven = min(request.leader_commit, state.log.last_index)',
+        '    proven = state.log.last_index',
         'The commit index never passes the last new entry (Figure 2)',
-        60,
+        10,
     ),
     Mutant(
         'commits_what_it_appends',
@@ -284,7 +284,7 @@ MUTANTS = (
         '    return all(2 *',
         '    return any(2 *',
         'While joint, both majorities elect (§6)',
-        10,
+        100,
     ),
     Mutant(
         'joint_commit_any',
