@@ -3,12 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Optional
 
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.hunt import hunt
+from tests.mutants.hunt import Hunted, hunt
 from tests.mutants.mutant import Mutant
-
-CONTROL_SEEDS = 20
+from tests.mutants.survivors import HARMLESS, OUT_OF_REACH
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,43 +18,46 @@ def main(arguments: Sequence[str]) -> int:
         prog='python -m tests.mutants',
         description='Break the library, one line at a time, and let the simulator notice.',
     )
-    parser.add_argument('--only', nargs='+', metavar='NAME', help='these mutants')
+    parser.add_argument(
+        '--only', nargs='+', metavar='NAME', help='these; those in `survivors`, too'
+    )
     parser.add_argument('--seeds', type=int, help='within so many, in place of the stated number')
+    parser.add_argument('--jobs', type=int, default=1, help='how many are hunted at a time (1)')
     options = parser.parse_args(arguments)
-    unknown = sorted(set(options.only or ()) - {mutant.name for mutant in MUTANTS})
-    if unknown:
+    by_name = {mutant.name: mutant for mutant in (*MUTANTS, *HARMLESS, *OUT_OF_REACH)}
+    if unknown := sorted({*(options.only or ())} - by_name.keys()):
         parser.error(f'there is no mutant {", ".join(unknown)}')
-    chosen = [mutant for mutant in MUTANTS if mutant.name in (options.only or [mutant.name])]
-    return show(chosen, options.seeds)
+    chosen = [by_name[name] for name in options.only] if options.only else MUTANTS
+    return show(chosen, options.seeds, options.jobs)
 
 
-def show(mutants: Sequence[Mutant], seeds: int | None = None) -> int:
-    """Hunt the mutants, and none of them for control; print a line for each."""
+def show(mutants: Sequence[Mutant], seeds: Optional[int] = None, jobs: int = 1) -> int:
+    """Hunt the mutants, and over the same seeds none of them, for control; print each."""
     print('| mutant | what is broken | killed within | at seed | by | seconds |')
     print('|---|---|---:|---:|---|---:|')
-    control = hunt(None, seeds or CONTROL_SEEDS)
-    print(f'| (none) | | {control.seeds} | {_seed(control.seed)} | {control.invariant} | |')
-    survivors = []
-    for mutant in mutants:
-        hunted = hunt(mutant, seeds or mutant.seeds)
-        if not hunted.is_killed:
-            survivors.append(mutant.name)
-        print(
-            f'| {mutant.name} | {mutant.rule} | {hunted.seeds} | {_seed(hunted.seed)} '
-            f'| {hunted.invariant} | {hunted.wall:.1f} |',
-            flush=True,
-        )
-    if control.is_killed:
+    survivors, lived = [], 0
+    with ThreadPoolExecutor(jobs) as pool:
+        hunts = pool.map(lambda mutant: hunt(mutant, seeds or mutant.seeds), mutants)
+        for mutant, hunted in zip(mutants, hunts, strict=True):
+            _print(mutant.name, mutant.rule, hunted)
+            lived = max(lived, hunted.lived)
+            if hunted.seed is None:
+                survivors.append(mutant.name)
+    control = hunt(None, lived)
+    _print('(none)', '', control)
+    if control.seed is not None:
         print(f'the library itself broke {control.invariant}: {control.text}')
     if survivors:
         print(f'{len(mutants)} mutants, of which survive: {", ".join(survivors)}')
     else:
         print(f'{len(mutants)} mutants, all killed')
-    return 1 if survivors or control.is_killed else 0
+    return 1 if survivors or control.seed is not None else 0
 
 
-def _seed(seed: int | None) -> str:
-    return '-' if seed is None else str(seed)
+def _print(name: str, rule: str, hunted: Hunted) -> None:
+    seed = '-' if hunted.seed is None else hunted.seed
+    columns = name, rule, hunted.seeds, seed, hunted.invariant, f'{hunted.wall:.1f}'
+    print('|', ' | '.join(map(str, columns)), '|', flush=True)
 
 
 if __name__ == '__main__':

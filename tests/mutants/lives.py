@@ -1,6 +1,6 @@
-"""What runs in a process of its own: lives of the library as it is found there, seed by seed.
+"""Lives of the library as this process finds it, seed after seed, until one breaks something.
 
-Called with first seed, end of seeds, seconds; prints the first that is broken, as JSON.
+A script, run by `hunt` with a broken copy of the library on its path: it imports nothing else.
 """
 
 import json
@@ -9,9 +9,9 @@ import sys
 from consensual.testing.soak import draw_plan, live
 
 
-def find_broken(first: int, end: int, seconds: float) -> dict[str, object]:
+def find_broken(seeds: int, seconds: float) -> dict[str, object]:
     """Return the first seed at which an invariant is broken, and which; else nothing."""
-    for seed in range(first, end):
+    for seed in range(seeds):
         try:
             report = live(draw_plan(seed, seconds))
         except Exception as error:  # noqa: BLE001 - the simulation itself fell over it
@@ -23,5 +23,5 @@ def find_broken(first: int, end: int, seconds: float) -> dict[str, object]:
 
 
 if __name__ == '__main__':
-    found = find_broken(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    found = find_broken(int(sys.argv[1]), float(sys.argv[2]))
     sys.stdout.write(json.dumps(found))
