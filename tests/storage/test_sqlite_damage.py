@@ -38,7 +38,7 @@ WHERE = {'meta': "name = 'format'", 'node': '1', 'log': 'idx = 7', 'snapshot': '
 COLUMNS = {
     'meta': 'name value checksum',
     'node': 'incarnation cluster_id is_attached current_term voted_for voted_incarnation '
-    'first_index checksum',
+    'node_id first_index checksum',
     'log': 'term time kind session sequence lowest action parameters checksum',
     'snapshot': 'idx term time configuration_index configuration_term configuration data checksum',
 }

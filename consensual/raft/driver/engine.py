@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Optional, Protocol, TypeVar, Union
 
 from consensual.raft.core.configuration import Address, Member
-from consensual.raft.core.effects import Effects, Write
+from consensual.raft.core.effects import Effects, HardState, Write
 from consensual.raft.core.events import Event, Failed, Persisted, Received, Replied, Woken
 from consensual.raft.core.membership import contacts, contacts_key
 from consensual.raft.core.messages import (
@@ -35,6 +35,7 @@ from consensual.raft.errors import (
     NodeStopped,
     StorageError,
     StorageFailed,
+    StorageMismatch,
 )
 
 Result = TypeVar('Result')
@@ -119,6 +120,8 @@ class Engine:
             raise StorageFailed(f'the storage cannot be read: {error!r}') from error
         seed = self._random.getrandbits(64)
         try:
+            if stored is not None:
+                _check_owner(stored.hard_state, self._address, self._storage)
             beginning = Beginning(self._address, self.settings, seed, stored, self.loop.time())
             self._raft = (
                 beginning.make()
@@ -413,6 +416,17 @@ async def _result(value: Union[Result, Awaitable[Result]]) -> Result:
     if isinstance(value, Awaitable):
         return await value
     return value
+
+
+def _check_owner(hard_state: HardState, address: Address, storage: Storage) -> None:
+    """Raise `StorageMismatch` where the data are another node's."""
+    owner = hard_state.node_id
+    if owner and owner != address.id:
+        raise StorageMismatch(
+            f'{storage!r} holds the data of {owner}, and {address.id} wanted to start with them: '
+            f'give it a storage of its own; or, to make them those of {address.id} on purpose: '
+            f'python -m consensual storage readdress PATH {address.url}'
+        )
 
 
 def _storage_error(error: BaseException) -> StorageError:
