@@ -446,7 +446,7 @@ async def test_sql_of_the_documentation_answers(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         answers = [connection.execute(query).fetchall() for query in queries]
         connection.execute('VACUUM')
-    assert answers[0] == [(7, 'alice:1', 1, 'cluster', 'incarnation')]
+    assert answers[0] == [('bob:1', 7, 'alice:1', 1, 'cluster', 'incarnation')]
     assert answers[1] == [(4, 8, 5)]
     assert answers[2][0] == (8, 7, 5.0, 'add', '{"amount": 2}')
     assert answers[3] == [('add', 2, 27)]
