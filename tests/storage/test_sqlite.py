@@ -333,6 +333,22 @@ async def test_what_was_reported_is_there_after_sigkill(tmp_path: Path) -> None:
         last = len(stored.entries)
 
 
+async def test_what_is_loaded_after_a_kill_is_durable(tmp_path: Path) -> None:
+    """A process may be killed between its write and its sync; who loads that relies on it.
+
+    Then a power cut must not take it away: it is synced, and so is in the file itself.
+    """
+    async with loaded(tmp_path / 'node.db') as (storage, _):
+        for number in range(1, 10):
+            await storage.write(append(number))
+        killed = copy_of(tmp_path / 'node.db', 'killed.db')
+    async with loaded(killed) as (_, stored):
+        assert stored is not None
+        alone = tmp_path / 'alone.db'
+        alone.write_bytes(killed.read_bytes())
+    assert await load(alone) == stored
+
+
 # failures
 
 FILL = """
