@@ -103,7 +103,12 @@ def live_on_files(directory: Path, seed: int, **options: Any) -> tuple[Report, l
     plan = plan_of(seed)
     directory.mkdir()
     simulation = OnFiles(
-        directory, seed=seed, write_time=plan.write_time, is_traced=False, **options
+        directory,
+        seed=seed,
+        snapshot_every=plan.snapshot_every,
+        write_time=plan.write_time,
+        is_traced=False,
+        **options,
     )
     return live(plan, simulation=simulation), simulation.files
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Optional, Protocol, TypeVar, Union
 
 from consensual.raft.core.configuration import Address, Member
-from consensual.raft.core.effects import Effects, HardState, Write
+from consensual.raft.core.effects import Effects, Stored, Write
 from consensual.raft.core.events import Event, Failed, Persisted, Received, Replied, Woken
 from consensual.raft.core.membership import contacts, contacts_key
 from consensual.raft.core.messages import (
@@ -33,6 +33,7 @@ from consensual.raft.errors import (
     ConsensualError,
     InvariantViolated,
     NodeStopped,
+    SnapshotUnsupported,
     StorageError,
     StorageFailed,
     StorageMismatch,
@@ -121,7 +122,8 @@ class Engine:
         seed = self._random.getrandbits(64)
         try:
             if stored is not None:
-                _check_owner(stored.hard_state, self._address, self._storage)
+                self._check_owner(stored)
+                self._check_restorable(stored)
             beginning = Beginning(self._address, self.settings, seed, stored, self.loop.time())
             self._raft = (
                 beginning.make()
@@ -133,6 +135,22 @@ class Engine:
             raise
         self.recovered_index = self._raft.state.log.last_index
         self.schedule()
+
+    def _check_owner(self, stored: Stored) -> None:
+        owner, me = stored.hard_state.node_id, self._address
+        if owner and owner != me.id:
+            raise StorageMismatch(
+                f'{self._storage!r} holds the data of {owner}, and {me.id} wanted to start with '
+                f'them: give it a storage of its own; or, to make them those of {me.id} on '
+                f'purpose: python -m consensual storage readdress PATH {me.url}'
+            )
+
+    def _check_restorable(self, stored: Stored) -> None:
+        if stored.snapshot is not None and not self._applier.can_snapshot:
+            raise SnapshotUnsupported(
+                f'the storage of {self._address.id} begins with a snapshot, and its state machine '
+                'has no snapshot() and restore(value): give the one with which it was written'
+            )
 
     async def stop(self, error: Optional[ConsensualError] = None) -> None:
         """End everything that goes on; whatever waits gets the error."""
@@ -279,7 +297,8 @@ class Engine:
         return self._last_call
 
     async def until_durable(self) -> None:
-        """Wait until everything that stands now is durable."""
+        """Wait until everything that stands now is durable. Raises why the engine stopped."""
+        self.refuse_stopped()
         if not self.state.durability.is_settled:
             future: Future[None] = self.loop.create_future()
             self._until_durable.append(future)
@@ -317,6 +336,8 @@ class Engine:
             if effects.reset:
                 self.recovered_index = 0
                 self._applier.reset()
+            if effects.restore is not None:
+                self._applier.restore(effects.restore)
             if effects.committed:
                 self._applier.feed(effects.first_committed, effects.committed)
             if effects.write is None or not self._is_written_at_once(effects.write):
@@ -416,17 +437,6 @@ async def _result(value: Union[Result, Awaitable[Result]]) -> Result:
     if isinstance(value, Awaitable):
         return await value
     return value
-
-
-def _check_owner(hard_state: HardState, address: Address, storage: Storage) -> None:
-    """Raise `StorageMismatch` where the data are another node's."""
-    owner = hard_state.node_id
-    if owner and owner != address.id:
-        raise StorageMismatch(
-            f'{storage!r} holds the data of {owner}, and {address.id} wanted to start with them: '
-            f'give it a storage of its own; or, to make them those of {address.id} on purpose: '
-            f'python -m consensual storage readdress PATH {address.url}'
-        )
 
 
 def _storage_error(error: BaseException) -> StorageError:
