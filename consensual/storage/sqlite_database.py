@@ -17,6 +17,7 @@ from consensual.storage.sqlite_errors import explain
 from consensual.storage.sqlite_file import (
     CHECKPOINT_FRAMES,
     Reader,
+    make_room,
     open_to_own,
     shared_memory_of,
 )
@@ -24,6 +25,9 @@ from consensual.storage.sqlite_records import Row
 
 ENTRIES_OF_A_PAGE = 16
 """About as many small entries fill a page; SQLite itself counts where they are larger."""
+
+ROOM_FRAMES = 100
+"""Pages in the write-ahead log after which it gets its room: whoever writes little needs none."""
 
 Statement = tuple[str, list[Row]]
 
@@ -39,6 +43,7 @@ class Database:
         self._hard_state: Optional[HardState] = None
         self._snapshot_index: Optional[int] = None
         self._frames = 0
+        self._has_room = False
         self._failure: Optional[StorageError] = None
 
     def __repr__(self) -> str:
@@ -78,16 +83,25 @@ class Database:
             self._failure = self._explained(error)
             raise self._failure from error
 
-    def checkpoint(self) -> None:
-        """Carry the write-ahead log over into the file, if it has grown enough.
+    def tidy(self) -> None:
+        """Do what makes later writes cheaper, if there were enough of them.
 
         To be called when nobody waits: everything is durable before and after it.
         """
-        if self._frames < CHECKPOINT_FRAMES or self._cursor is None or self._failure is not None:
+        if self._cursor is None or self._failure is not None:
             return
+        if self._frames >= ROOM_FRAMES and not self._has_room:
+            self._has_room = True
+            with suppress(OSError):
+                make_room(self._path)
+        if self._frames >= CHECKPOINT_FRAMES:
+            self._checkpoint(self._cursor)
+
+    def _checkpoint(self, cursor: sqlite3.Cursor) -> None:
+        """Carry the write-ahead log over into the file."""
         self._frames = 0
         try:
-            self._cursor.execute('PRAGMA wal_checkpoint(PASSIVE)').fetchall()
+            cursor.execute('PRAGMA wal_checkpoint(PASSIVE)').fetchall()
         except sqlite3.Error as error:
             failure = explain(error, self._path, 'writing to')
             if not isinstance(failure, StorageFull):  # a full disk may be enough for the log
