@@ -8,6 +8,7 @@ from typing import Union
 
 from msgspec import Struct
 
+from consensual.raft.core.configuration import Incarnation
 from consensual.raft.core.messages import Reply, Request
 
 CallId = int
@@ -44,6 +45,20 @@ class Persisted(Struct, frozen=True, tag=True):
     number: int
 
 
+class SnapshotTaken(Struct, frozen=True, tag=True):
+    """The state machine's state up to an index was encoded (§7).
+
+    incarnation: which life of this node it was taken in.
+    index: of the last entry that was applied then.
+    data, checksum: see `Snapshot`.
+    """
+
+    incarnation: Incarnation
+    index: int
+    data: bytes
+    checksum: int
+
+
 class SoloRequested(Struct, frozen=True, tag=True):
     """The owner makes this node the only member of a new cluster."""
 
@@ -62,6 +77,7 @@ Event = Union[
     Failed,
     Woken,
     Persisted,
+    SnapshotTaken,
     SoloRequested,
     LeaveRequested,
     ResetRequested,

@@ -14,6 +14,7 @@ from consensual.raft.core import (
     prevote,
     reads,
     replication,
+    snapshots,
     solo,
     transfer,
 )
@@ -28,6 +29,7 @@ from consensual.raft.core.events import (
     Received,
     Replied,
     ResetRequested,
+    SnapshotTaken,
     SoloRequested,
     Woken,
 )
@@ -37,6 +39,8 @@ from consensual.raft.core.messages import (
     ChangeMembership,
     Inquire,
     InquireReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Propose,
     ReadIndex,
     Reason,
@@ -101,6 +105,8 @@ class Raft:
                 state.durability.persisted(number)
             case Woken():
                 self._wake()
+            case SnapshotTaken():
+                snapshots.take(state, event)
             case SoloRequested():
                 solo.go_solo(state)
             case LeaveRequested():
@@ -114,7 +120,7 @@ class Raft:
         state.now = max(state.now, now)
         self._settle()
         effects = state.effects
-        effects.write = state.durability.take_write(state.log, state.hard_state)
+        effects.write = state.durability.take_write(state.log, state.hard_state, state.snapshot)
         state.durability.release(effects)
         if state.commit_index >= state.first_unemitted:
             effects.first_committed = state.first_unemitted
@@ -137,6 +143,7 @@ class Raft:
             reads.ask_for_confirmation(leader)
         if isinstance(state.role, Leader):
             replication.send_due(state, state.role)
+            snapshots.send_pieces(state, state.role)
             reads.release_confirmed(state, state.role)
         elif not isinstance(state.role, Detached):
             membership.notice_removal(state)
@@ -170,6 +177,8 @@ class Raft:
                 if isinstance(state.role, Detached):
                     membership.welcome(state, request)
                 replication.follow(state, call, request)
+            case InstallSnapshot():
+                snapshots.receive(state, call, request)
             case RequestVote():
                 election.answer_vote_request(state, call, request)
             case RequestPreVote():
@@ -194,6 +203,8 @@ class Raft:
         match request, reply:
             case AppendEntries(), AppendEntriesReply() | Refused() | None:
                 replication.take_reply(state, request, reply)
+            case InstallSnapshot(), InstallSnapshotReply() | Refused() | None:
+                snapshots.take_reply(state, request, reply)
             case RequestVote() | RequestPreVote(), Refused(reason=Reason.REMOVED):
                 membership.be_told_of_removal(state, request)
             case RequestVote(), VoteReply():
