@@ -10,6 +10,7 @@ from traceback import clear_frames
 from typing import Optional
 
 from consensual.raft.core.effects import HardState, Stored, Write
+from consensual.raft.core.log import payload_size
 from consensual.raft.errors import InvariantViolated, StorageError, StorageFailed, StorageFull
 from consensual.storage import sqlite_records as records
 from consensual.storage.extent import Extent, erases
@@ -23,8 +24,11 @@ from consensual.storage.sqlite_file import (
 )
 from consensual.storage.sqlite_records import Row
 
-ENTRIES_OF_A_PAGE = 16
-"""About as many small entries fill a page; SQLite itself counts where they are larger."""
+PAGE = 4096
+"""Bytes of a page; the write-ahead log consists of pages that were changed."""
+
+ENTRIES_OF_A_PAGE = 32
+"""About as many small entries share a page, which changes when they are dropped."""
 
 ROOM_FRAMES = 100
 """Pages in the write-ahead log after which it gets its room: whoever writes little needs none."""
@@ -134,13 +138,21 @@ class Database:
             for statement in statements:
                 cursor.executemany(*statement)
             cursor.execute('COMMIT')
+        self._frames += self._changed_pages(write, extent)
         self._extent = extent
         self._hard_state = write.hard_state or self._hard_state
         if write.snapshot is not None:
             self._snapshot_index = write.snapshot.index
         elif self._erases_snapshot(write):
             self._snapshot_index = None
-        self._frames += 1 + len(write.entries) // ENTRIES_OF_A_PAGE
+
+    def _changed_pages(self, write: Write, extent: Extent) -> int:
+        """Return about how many pages the write changes; SQLite counts again, more seldom."""
+        size = sum(payload_size(entry.payload) for entry in write.entries)
+        if write.snapshot is not None:
+            size += len(write.snapshot.data)
+        dropped = max(0, extent.first - self._extent.first)
+        return 1 + size // PAGE + dropped // ENTRIES_OF_A_PAGE
 
     def _statements(self, write: Write, extent: Extent) -> list[Statement]:
         """Return what a write is in SQL."""
