@@ -1,6 +1,6 @@
 """`python -m benchmarks growth`: whether a cluster that runs for long stays bounded.
 
-Three nodes with files in one process, whose state machines hold a thousand keys; 64 callers.
+Three nodes with files in one process; their state machines hold some keys of about 110 bytes.
 """
 
 import argparse
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run, print a line for each sample, and the verdict; return the exit status."""
     parser = argparse.ArgumentParser(prog='python -m benchmarks growth', description=__doc__)
     parser.add_argument('--commands', type=int, default=1_000_000, metavar='N')
+    parser.add_argument('--keys', type=int, default=1_000, metavar='N', help='default: 1000')
     parser.add_argument(
         '--directory', type=Path, default=Path.cwd(), help='where the files go; default: here'
     )
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     samples, end = [], {}
     with (
         tempfile.TemporaryDirectory(dir=options.directory) as directory,
-        workers.follow('worker_growth.py', options.commands, directory) as lines,
+        workers.follow('worker_growth.py', options.commands, options.keys, directory) as lines,
     ):
         for line in lines:
             if 'done' in line:

@@ -1,4 +1,4 @@
-"""A long run with files, in a process of its own: COMMANDS DIRECTORY; a line for each sample."""
+"""A long run with files, in a process of its own: COMMANDS KEYS DIRECTORY; prints samples."""
 
 import asyncio
 import sys
@@ -10,12 +10,11 @@ import load
 from counted import Counted
 
 SAMPLES = 20
-KEYS = 1_000
 VALUE = 'x' * 100
 
 
 class Table:
-    """A state machine of bounded state: so many keys, each with a text."""
+    """A state machine of bounded state: some keys, each with a text."""
 
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
@@ -46,7 +45,7 @@ def resident() -> int:
     raise SystemExit('the system does not tell how much memory a process has')
 
 
-async def main(number: int, directory: Path) -> None:
+async def main(number: int, keys: int, directory: Path) -> None:
     """Submit so many commands from 64 callers, in as many parts as there are samples."""
     tables = [Table() for _ in range(cluster.SIZE)]
     storages = [Counted(directory / f'{each}.db') for each in range(cluster.SIZE)]
@@ -59,7 +58,7 @@ async def main(number: int, directory: Path) -> None:
     done = 0
 
     async def submit(index: int) -> None:
-        pair = [f'key {index % KEYS}', f'{done + index} {VALUE}']
+        pair = [f'key {(done + index) % keys}', f'{done + index} {VALUE}']
         error = await nodes[0].enqueue('put', pair, timeout=60)
         if error is not None:
             raise SystemExit(error)
@@ -83,4 +82,4 @@ async def main(number: int, directory: Path) -> None:
 
 
 if __name__ == '__main__':
-    asyncio.run(main(int(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])))
