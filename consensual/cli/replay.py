@@ -12,6 +12,7 @@ from consensual import __version__
 from consensual.raft.core.configuration import Configuration, Member
 from consensual.raft.core.effects import Effects
 from consensual.raft.core.events import (
+    ConnectionLost,
     Event,
     Failed,
     Persisted,
@@ -314,6 +315,8 @@ def words_of_event(event: Event) -> str:
             return words_of_reply(request, reply)
         case Failed(request=request):
             return f'no answer from {request.route.receiver} to {type(request).__name__}'
+        case ConnectionLost(node=node):
+            return f'connection to {node} lost'
         case Persisted(number=number):
             return f'write {number} is durable'
         case SnapshotTaken(index=index, data=data):

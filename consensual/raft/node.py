@@ -13,7 +13,12 @@ from typing import Any, Literal, Optional, Self
 
 from yarl import URL
 
-from consensual.raft.core.events import LeaveRequested, ResetRequested, SoloRequested
+from consensual.raft.core.events import (
+    ConnectionLost,
+    LeaveRequested,
+    ResetRequested,
+    SoloRequested,
+)
 from consensual.raft.core.messages import MessageKind
 from consensual.raft.core.state import Settings
 from consensual.raft.driver import parameters as codec
@@ -267,6 +272,15 @@ class Node:
         """
         run = await self._life.running()
         return await run.engine.receive(kind, message)
+
+    def connection_lost(self, url: URL) -> None:
+        """Take note that a connection to a node, which was up, broke: what a transport calls.
+
+        If that node leads, its successor is looked for at once, not after an election
+        timeout. Not to be called for a single message that failed. On the node's loop.
+        """
+        if self._life.run is not None:
+            self._life.run.engine.post(ConnectionLost(address_of(url).id))
 
     # commands and reads
 

@@ -10,6 +10,7 @@ a later term makes a follower               terms.observe                       
 one vote per term, repeated to the same     election.grant_vote                     §5.2, Figure 2
 the more complete log wins                  election.is_up_to_date                  §5.4.1
 voters hold on to a live leader             election.hears_leader                   thesis §4.2.3
+a leader that crashed is not waited for     election.stop_waiting                   §5.2
 a majority makes a leader                   election.win_by_majority                §5.2
 a new leader appends a no-op                replication.append_no_op                §8
 randomised election timeouts                state.State.draw_election_deadline      §5.2

@@ -8,7 +8,7 @@ from typing import Union
 
 from msgspec import Struct
 
-from consensual.raft.core.configuration import Incarnation
+from consensual.raft.core.configuration import Incarnation, NodeId
 from consensual.raft.core.messages import Reply, Request
 
 CallId = int
@@ -33,6 +33,12 @@ class Failed(Struct, frozen=True, tag=True):
     """A request that this node sent has no answer and never will."""
 
     request: Request
+
+
+class ConnectionLost(Struct, frozen=True, tag=True):
+    """A connection that was up broke: that node's process has ended, most probably."""
+
+    node: NodeId
 
 
 class Woken(Struct, frozen=True, tag=True):
@@ -75,6 +81,7 @@ Event = Union[
     Received,
     Replied,
     Failed,
+    ConnectionLost,
     Woken,
     Persisted,
     SnapshotTaken,

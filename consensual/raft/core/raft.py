@@ -22,6 +22,7 @@ from consensual.raft.core.configuration import Address
 from consensual.raft.core.effects import Effects, Stored
 from consensual.raft.core.events import (
     CallId,
+    ConnectionLost,
     Event,
     Failed,
     LeaveRequested,
@@ -90,7 +91,7 @@ class Raft:
     def __repr__(self) -> str:
         return f'Raft({self.state!r})'
 
-    def step(self, event: Event, now: float) -> None:
+    def step(self, event: Event, now: float) -> None:  # noqa: C901 - a table
         """Take in one event. Raises `InvariantViolated` when a rule is broken."""
         state = self.state
         state.now = max(state.now, now)
@@ -101,6 +102,8 @@ class Raft:
                 self._take_reply(request, reply)
             case Failed(request=request):
                 self._take_reply(request, None)
+            case ConnectionLost(node=node):
+                election.stop_waiting(state, node)
             case Persisted(number=number):
                 state.durability.persisted(number)
             case Woken():

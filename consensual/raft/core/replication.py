@@ -130,7 +130,9 @@ def send_due(state: State, leader: Leader) -> None:
             and _has_room(state, progress)
         ):
             _send_one(state, leader, progress)
-        is_awaited = progress.sent_commit < min(progress.awaited_commit, state.commit_index)
+        is_awaited = progress.flow is Flow.REPLICATE and progress.sent_commit < min(
+            progress.awaited_commit, state.commit_index
+        )
         if (progress.is_due or is_awaited) and _has_room(state, progress):
             _send_one(state, leader, progress)
 

@@ -65,6 +65,7 @@ def take(state: State, event: SnapshotTaken) -> None:
         event.checksum,
     )
     state.compact(snapshot, _new_base(state, snapshot))
+    state.notice(INFO, f'{state.id} took a snapshot of the entries up to {snapshot.index}')
     if state.incoming is not None and state.incoming.first.last_index <= state.commit_index:
         state.incoming = None
 

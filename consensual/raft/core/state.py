@@ -29,6 +29,7 @@ from consensual.raft.core.log import Entry, Log, Reconfiguration
 from consensual.raft.core.messages import Route
 from consensual.raft.core.pieces import Incoming
 from consensual.raft.core.roles import Detached, Follower, Leader, Role
+from consensual.raft.errors import StorageCorrupted
 
 
 class Settings(Struct, frozen=True):
@@ -78,8 +79,15 @@ def _recovered_log(stored: Stored) -> Log:
     """Return the stored log; where it begins within what the snapshot covers, one entry less.
 
     Of that entry only the term is needed, to which the next ones are matched (§5.3).
+    Raises `StorageCorrupted` for a log with a gap.
     """
     first, snapshot = stored.first_index, stored.snapshot
+    covered, last = snapshot.index if snapshot is not None else 0, first + len(stored.entries) - 1
+    if first > covered + 1 or last < covered:
+        raise StorageCorrupted(
+            f'the stored log goes from entry {first} to {last}, which the stored snapshot, of '
+            f'the entries up to {covered}, does not fit'
+        )
     if snapshot is not None and first == snapshot.index + 1:
         base = snapshot.index, snapshot.term, snapshot.time
         return Log(stored.entries, *base)

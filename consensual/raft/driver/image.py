@@ -12,6 +12,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
+from consensual.raft.core.messages import SNAPSHOT_LIMIT
 from consensual.raft.core.sessions import Session, Sessions
 from consensual.raft.driver import parameters
 from consensual.raft.driver.outcome import Outcome
@@ -69,7 +70,7 @@ class Capture(Struct, frozen=True):
     def encode(self) -> tuple[bytes, int]:
         """Return the data of a snapshot and their CRC-32.
 
-        Raises `SnapshotFailed` for a state that would not come back as it is.
+        Raises `SnapshotFailed` for a state that would not come back as it is, or is too large.
         """
         try:
             pieces = [b'{"sessions":', _encode(self.sessions), b',"state":', *_pieces(self.state)]
@@ -84,6 +85,10 @@ class Capture(Struct, frozen=True):
                 f'what snapshot() of the state machine returned cannot be carried as JSON: {error}'
             ) from error
         data = b''.join((*pieces, b'}'))
+        if len(data) > SNAPSHOT_LIMIT:
+            raise SnapshotFailed(
+                f'a snapshot would take {len(data)} bytes, and may take {SNAPSHOT_LIMIT}'
+            )
         return data, crc32(data)
 
 
