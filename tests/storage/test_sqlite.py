@@ -378,7 +378,7 @@ async def main(path):
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='there is no limit of size')
-@pytest.mark.parametrize('limit', [50_000, 100_000])
+@pytest.mark.parametrize('limit', [50_000, 100_000, 1_000_000])
 async def test_full_disk_fails_this_write_and_all_later_ones(tmp_path: Path, limit: int) -> None:
     """Design §4: nothing is acknowledged after it, and what was before is kept."""
     path = tmp_path / 'node.db'
