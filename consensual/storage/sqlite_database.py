@@ -18,6 +18,7 @@ from consensual.storage.sqlite_file import (
     CHECKPOINT_FRAMES,
     Reader,
     open_to_own,
+    pages_in_wal,
     shared_memory_of,
 )
 from consensual.storage.sqlite_records import Row
@@ -58,6 +59,7 @@ class Database:
             self._connection = None
             raise
         self._cursor = self._connection.cursor()
+        self._frames = pages_in_wal(self._path)
         if stored is not None:
             self._hard_state = stored.hard_state
             self._extent = Extent(stored.first_index, stored.first_index + len(stored.entries))
