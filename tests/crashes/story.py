@@ -97,8 +97,9 @@ class Story:
         self._restart(leader)
 
     def _reset(self, name: str) -> None:
-        """A removed node forgets its history."""
+        """A removed node, which knows by now that it is, forgets its history."""
         node = self.simulation[name]
+        self.simulation.run(PAUSE)
 
         def is_empty() -> bool:
             return node.is_running and node.status.last_index == 0
