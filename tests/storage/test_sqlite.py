@@ -454,6 +454,21 @@ async def test_file_does_not_grow_beyond_what_was_kept_at_once(tmp_path: Path) -
     assert path.stat().st_size < 2_000_000
 
 
+async def test_write_ahead_log_stays_bounded_in_lives_that_write_little(tmp_path: Path) -> None:
+    """Each start checks all of it: a node that is killed often would start ever later."""
+    path, sizes = tmp_path / 'life-0.db', []
+    for life in range(7):
+        async with loaded(path) as (storage, _):
+            hard_state = None if life else HARD_STATE
+            snapshot = replace(STORED.snapshot, index=life + 1, data=bytes(500 * 4096))
+            await storage.write(
+                Write(0, hard_state, life + 1, [command(life + 1)], snapshot, life + 1)
+            )
+            sizes.append(wal_of(path).stat().st_size)
+            path = copy_of(path, f'life-{life + 1}.db')
+    assert max(sizes) < 2000 * 4096, sizes
+
+
 async def test_sql_of_the_documentation_answers(tmp_path: Path) -> None:
     """docs/storage.md: each query is run on a storage and finds something."""
     text = (ROOT / 'docs' / 'storage.md').read_text(encoding='utf-8')
