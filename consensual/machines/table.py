@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 import msgspec
-from msgspec import Struct
 
 from consensual.machines.expiries import Expiries
 from consensual.machines.sorted_keys import SortedKeys
@@ -21,12 +20,6 @@ Entry = tuple[int, Any]
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
-
-
-class _Snapshot(Struct, forbid_unknown_fields=True):
-    time: float
-    records: dict[str, str]
-    expiries: dict[str, float]
 
 
 class Table:
@@ -104,15 +97,24 @@ class Table:
 
         The order of the keys is made when it is first needed.
         """
-        try:
-            snapshot = msgspec.convert(value, _Snapshot)
-        except msgspec.ValidationError as error:
-            raise InvalidParameters(f'this is no snapshot of such a machine: {error}') from error
-        self.time, self._records = snapshot.time, snapshot.records
-        self._expiries = Expiries(snapshot.expiries)
+        if not _is_snapshot(value):
+            raise InvalidParameters(
+                'this is no snapshot of such a machine, which is {time, records, expiries}: '
+                'give it to a machine of the kind that made it'
+            )
+        self.time, self._records = value['time'], dict(value['records'])
+        self._expiries = Expiries(dict(value['expiries']))
         self._order = None
 
     def _remove(self, key: str) -> None:
         del self._records[key]
         if self._order is not None:
             self._order.remove(key)
+
+
+def _is_snapshot(value: Any) -> bool:
+    match value:
+        case {'time': float(), 'records': dict(records), 'expiries': dict(expiries), **others}:
+            texts, instants = map(type, records.values()), map(type, expiries.values())
+            return not others and {*texts} <= {str} and {*instants} <= {float}
+    return False
