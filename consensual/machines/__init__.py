@@ -5,5 +5,6 @@ knows what a node is.
 """
 
 from consensual.machines.key_value import KeyValueStore
+from consensual.machines.lock import Lock
 
-__all__ = ['KeyValueStore']
+__all__ = ['KeyValueStore', 'Lock']

@@ -56,6 +56,11 @@ class Table:
             return None
         return _decoder.decode(record)
 
+    def remaining(self, key: str) -> Optional[float]:
+        """Return the seconds that a key has left, None where that is for good."""
+        expires_at = self._expiries.instants.get(key)
+        return None if expires_at is None else expires_at - self.time
+
     def write(self, key: str, value: Any, index: int, ttl: Optional[float]) -> None:
         """Put a value in, for `ttl` seconds from now or, where that is None, for good."""
         record = _encode((index, value)).decode()
