@@ -89,7 +89,7 @@ class KeyValueStore:
     def snapshot(self) -> Any:
         """Return a copy of the state, of JSON types, that later commands do not change.
 
-        It takes about a millisecond for 100,000 keys.
+        It takes some milliseconds for 100,000 keys.
         """
         return self._table.snapshot()
 
