@@ -11,14 +11,27 @@ from typing import Any, NamedTuple, Optional
 from consensual import __version__
 from consensual.raft.core.configuration import Configuration, Member
 from consensual.raft.core.effects import Effects
-from consensual.raft.core.events import Event, Failed, Persisted, Received, Replied, Woken
+from consensual.raft.core.events import (
+    ConnectionLost,
+    Event,
+    Failed,
+    Persisted,
+    Received,
+    Replied,
+    SnapshotTaken,
+    Woken,
+)
 from consensual.raft.core.messages import (
     Accepted,
     AppendEntries,
     AppendEntriesReply,
     ChangeMembership,
+    Inquire,
     InquireReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Propose,
+    ReadIndex,
     ReadIndexReply,
     Refused,
     Reply,
@@ -302,8 +315,12 @@ def words_of_event(event: Event) -> str:
             return words_of_reply(request, reply)
         case Failed(request=request):
             return f'no answer from {request.route.receiver} to {type(request).__name__}'
+        case ConnectionLost(node=node):
+            return f'connection to {node} lost'
         case Persisted(number=number):
             return f'write {number} is durable'
+        case SnapshotTaken(index=index, data=data):
+            return f'snapshot taken of all up to {index}: {_count(len(data), "byte")}'
         case Woken():
             return 'deadline reached'
     name = type(event).__name__  # SoloRequested and the like
@@ -335,7 +352,14 @@ def words_of_request(request: Request) -> str:
             return f'{head}: {", ".join(changes)}'
         case TransferLeadership():
             return f'{head}: to {request.target or "anybody"}'
-    return head
+        case InstallSnapshot():
+            end = request.offset + len(request.data)
+            return (
+                f'{head}: term {request.term}, of all up to {request.last_index}/'
+                f'{request.last_term}, bytes {request.offset} to {end} of {request.size}'
+            )
+        case Inquire() | ReadIndex():
+            return head
 
 
 def words_of_reply(request: Request, reply: Reply) -> str:
@@ -350,6 +374,8 @@ def words_of_reply(request: Request, reply: Reply) -> str:
             return f'{peer} has all up to {last}: term {term}'
         case AppendEntriesReply(term=term, hint_index=index, hint_term=hint_term):
             return f'{peer} has no match: term {term}, hint {index}/{hint_term}'
+        case InstallSnapshotReply(is_installed=is_installed, received=received):
+            return f'{peer} has {"all of the snapshot" if is_installed else f"{received} bytes"}'
         case InquireReply(is_empty=is_empty):
             return f'{peer} says that it is {"empty" if is_empty else "not empty"}'
         case ReadIndexReply(index=index):
@@ -365,10 +391,14 @@ def words_of_effects(effects: Effects) -> str:
     parts = []
     if effects.reset:
         parts.append('empties its state')
+    if effects.restore is not None:
+        parts.append(f'restores its state as it was at {effects.restore.index}')
     if (write := effects.write) is not None:
         written = [] if write.hard_state is None else ['term and vote']
         if write.first_index is not None:
             written.append(f'{_count(len(write.entries), "entry")} from {write.first_index} on')
+        if write.snapshot is not None:
+            written.append(f'snapshot of all up to {write.snapshot.index}')
         parts.append(f'write {write.number}: {", ".join(written)}')
     for kind in dict.fromkeys(type(request).__name__ for request in effects.requests):
         peers = [r.route.receiver for r in effects.requests if type(r).__name__ == kind]

@@ -2,7 +2,7 @@
 
 from consensual.raft import communication, errors
 from consensual.raft import communication as plain
-from consensual.raft.core.effects import HardState, Stored, Write
+from consensual.raft.core.effects import HardState, Snapshot, Stored, Write
 from consensual.raft.core.log import Entry
 from consensual.raft.driver.ports import (
     Context,
@@ -11,6 +11,7 @@ from consensual.raft.driver.ports import (
     Processor,
     Receiver,
     Sender,
+    Snapshotting,
     StateMachine,
     Storage,
 )
@@ -31,6 +32,8 @@ __all__ = [
     'Receiver',
     'ReceiverUnavailable',
     'Sender',
+    'Snapshot',
+    'Snapshotting',
     'StateMachine',
     'Storage',
     'Stored',

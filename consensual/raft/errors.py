@@ -11,9 +11,11 @@ ConsensualError
 │   ├── UnknownQuery              no query of that name on this node
 │   ├── AlreadyMember             attaching what is attached
 │   ├── WaitingInsideProcessor    the call would wait for itself
+│   ├── SnapshotUnsupported       the state machine has no snapshot() and restore()
 │   ├── NodeStopped               the node was stopped: start() it first
 │   └── WrongLoop                 the node lives on another event loop
 ├── ProcessorFailed           the user's function raised: that is the command's outcome
+├── SnapshotFailed            the user's snapshot() raised, or returned what JSON cannot carry
 ├── ClusterError              the cluster could not do it: nothing was done, try again
 │   ├── NoLeader                  nobody leads, or nobody can be reached
 │   ├── Overloaded                the command's turn did not come in time
@@ -71,6 +73,10 @@ class WaitingInsideProcessor(CallerError, RuntimeError):
     """A processor called what waits for that very processor to end."""
 
 
+class SnapshotUnsupported(CallerError):
+    """The state machine cannot be taken a snapshot of, or be restored from one."""
+
+
 class NodeStopped(CallerError, RuntimeError):
     """The node was stopped, by its owner or by an error; start() it first."""
 
@@ -84,6 +90,13 @@ class ProcessorFailed(ConsensualError):
 
     The command counts as applied. Where the exception was raised on this node,
     it is the `__cause__`.
+    """
+
+
+class SnapshotFailed(ConsensualError):
+    """The state machine's `snapshot` raised, or returned what JSON cannot carry.
+
+    The log is kept as it is.
     """
 
 

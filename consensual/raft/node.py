@@ -13,7 +13,12 @@ from typing import Any, Literal, Optional, Self
 
 from yarl import URL
 
-from consensual.raft.core.events import LeaveRequested, ResetRequested, SoloRequested
+from consensual.raft.core.events import (
+    ConnectionLost,
+    LeaveRequested,
+    ResetRequested,
+    SoloRequested,
+)
 from consensual.raft.core.messages import MessageKind
 from consensual.raft.core.state import Settings
 from consensual.raft.driver import parameters as codec
@@ -26,6 +31,7 @@ from consensual.raft.driver.life import Life, Run
 from consensual.raft.driver.ports import Processor, Sender, StateMachine, Storage
 from consensual.raft.driver.reader import Reader
 from consensual.raft.driver.recording import Recorder
+from consensual.raft.driver.snapshotter import Snapshotter
 from consensual.raft.driver.status import NodeStatus, Watchers, describe
 from consensual.raft.errors import (
     ConsensualError,
@@ -88,6 +94,7 @@ class Node:
         storage: Optional[Storage] = None,
         heartbeat: float = 0.1,
         election_timeout: Optional[float] = None,
+        snapshot_every: int = 10_000,
         logger: Optional[logging.Logger] = None,
         loop: Optional[AbstractEventLoop] = None,
         random: Optional[Random] = None,
@@ -103,6 +110,9 @@ class Node:
         heartbeat: seconds between a leader's messages.
         election_timeout: seconds, T; a leader that is silent for T to 2 T is
             replaced. 5 heartbeats unless given.
+        snapshot_every: entries of the log after which a snapshot is taken, if the state
+            machine has `snapshot` and `restore`; as many are kept behind it. Sooner where they
+            are large, later where the state is larger than they are.
         loop: the event loop that it will live on; else the one of its first use.
         random: for reproducible runs. Give each node, and each restart of one,
             a seed of its own: an incarnation is drawn from it.
@@ -120,6 +130,10 @@ class Node:
             raise InvalidParameters(
                 f'election_timeout is at least two heartbeats ({2 * heartbeat:g} s), not {timeout}'
             )
+        if not isinstance(snapshot_every, int) or snapshot_every < 1:
+            raise InvalidParameters(
+                f'snapshot_every is a positive number of entries, not {snapshot_every!r}'
+            )
         return cls(
             url,
             sender=sender,
@@ -127,7 +141,12 @@ class Node:
             state_machine=state_machine,
             storage=MemoryStorage() if storage is None else storage,
             recorder=recorder,
-            settings=Settings(heartbeat, timeout, max(15.0, CHANGE_TIMEOUT - 4 * timeout)),
+            settings=Settings(
+                heartbeat,
+                timeout,
+                max(15.0, CHANGE_TIMEOUT - 4 * timeout),
+                snapshot_every=snapshot_every,
+            ),
             logger=logger or logging.getLogger('consensual'),
             loop=loop,
             random=Random() if random is None else random,  # noqa: S311 - no secret is drawn from it
@@ -170,7 +189,9 @@ class Node:
     @property
     def status(self) -> NodeStatus:
         """What it is at this moment."""
-        return describe(self._url, self._address.id, self._life.state, self._applier.applied_index)
+        life = self._life
+        applied_index = self._applier.applied_index
+        return describe(self._url, self._address.id, life.state, applied_index, life.failure)
 
     async def watch(self) -> AsyncIterator[NodeStatus]:
         """Yield the status, and again after each change of role, term, leader or membership.
@@ -226,15 +247,17 @@ class Node:
         opener = f'{self._address.id} {self._random.getrandbits(64):016x}'
         clerk, reader = Clerk(engine, opener), Reader(engine, self._applier)
         changes = Changes(engine, self._applier, self._random)
-        engine.contributors = clerk, reader
-        engine.waiting = clerk, reader, changes
+        snapshotter = Snapshotter(engine, self._applier, self._logger)
+        engine.contributors = clerk, reader, snapshotter
+        engine.waiting = clerk, reader, changes, snapshotter
         self._applier.listener = Listener(
             clerk.command_applied,
             clerk.session_opened,
             changes.configuration_applied,
             clerk.was_reset,
+            clerk.was_restored,
         )
-        return Run(engine, clerk, reader, changes)
+        return Run(engine, clerk, reader, changes, snapshotter)
 
     def _show_change(self) -> None:
         if self._life.run is not None:
@@ -249,6 +272,15 @@ class Node:
         """
         run = await self._life.running()
         return await run.engine.receive(kind, message)
+
+    def connection_lost(self, url: URL) -> None:
+        """Take note that a connection to a node, which was up, broke: what a transport calls.
+
+        If that node leads, its successor is looked for at once, not after an election
+        timeout. Not to be called for a single message that failed. On the node's loop.
+        """
+        if self._life.run is not None:
+            self._life.run.engine.post(ConnectionLost(address_of(url).id))
 
     # commands and reads
 
@@ -325,6 +357,8 @@ class Node:
             result = await self._between_commands(lambda: queries[name](parameters))
         elif consistency == 'local':
             await self._life.running()
+            if self._applier.is_restoring:
+                await self._between_commands(lambda: None)
             result = queries[name](parameters)
         else:
             raise InvalidParameters(
@@ -343,7 +377,11 @@ class Node:
                 except Exception as error:  # noqa: BLE001 - the user's, who is given it
                     future.set_exception(error)
 
-        self._applier.between_commands(run)
+        def give_up(error: ConsensualError) -> None:
+            if not future.done():
+                future.set_exception(error)
+
+        self._applier.between_commands(run, give_up)
         return await future
 
     # membership
@@ -411,6 +449,19 @@ class Node:
         else:
             return await self._change((), (self._url,), CHANGE_TIMEOUT)
         await run.engine.until_durable()
+
+    async def take_snapshot(self) -> None:
+        """Have the log compacted now: a snapshot takes the place of what was applied.
+
+        Returns when it is durable. A node does so by itself, too, see `from_url`.
+
+        Raises `SnapshotUnsupported` without a state machine that has `snapshot` and
+        `restore`, `SnapshotFailed` when its `snapshot` raised or returned what JSON cannot
+        carry, and why the node stopped.
+        """
+        run = await self._life.running()
+        refuse_inside_processor('take_snapshot')
+        await run.snapshotter.take()
 
     async def transfer_leadership(self, url: Optional[URL] = None) -> Optional[str]:
         """Have the leadership handed to a voter, the best one unless named.

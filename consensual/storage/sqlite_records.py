@@ -239,7 +239,16 @@ def snapshot_of(row: Row) -> Snapshot:
     """Return the snapshot. Raises `ValueError` when the row tells none."""
     index, term, time, configuration_index, configuration_term, text, data, _ = row
     configuration = _reconfiguration_of(text)
-    return Snapshot(index, term, time, configuration_index, configuration_term, configuration, data)
+    return Snapshot(
+        index,
+        term,
+        time,
+        configuration_index,
+        configuration_term,
+        configuration,
+        data,
+        crc32(data),
+    )
 
 
 def _payload_of(kind: str, parameters: str) -> Payload:

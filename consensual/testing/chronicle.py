@@ -4,7 +4,6 @@ Records only; what must hold of them is in `invariants`.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from typing import Optional
 
 from msgspec import Struct, field
@@ -14,7 +13,8 @@ from consensual.raft.core.effects import Effects
 from consensual.raft.core.log import Entry, Log, Reconfiguration
 from consensual.raft.core.messages import Request
 from consensual.raft.core.state import State
-from consensual.testing.disk import Disk
+from consensual.storage.contents import Contents
+from consensual.testing.disk import Disk, holds
 
 CommandKey = tuple[str, str]
 """A command as its caller knows it: action and parameters, as JSON text."""
@@ -37,7 +37,7 @@ class Chronicle:
     """One cluster's past; whoever goes solo begins another cluster, with the history it has.
 
     leaders: who led a term.
-    leader_logs: the log with which it began to.
+    leader_logs: the log with which it began to, and after which index that began.
     entries: every entry that was ever in a log, by index and term, and the term before it.
     committed: the entry that was committed at an index, and the lowest term in which
         somebody knew that.
@@ -51,7 +51,7 @@ class Chronicle:
 
     def __init__(self) -> None:
         self.leaders: dict[int, Incarnation] = {}
-        self.leader_logs: dict[int, list[Entry]] = {}
+        self.leader_logs: dict[int, tuple[int, list[Entry]]] = {}
         self.entries: dict[tuple[int, int], tuple[Entry, int]] = {}
         self.committed: dict[int, tuple[Entry, int]] = {}
         self.applied: dict[int, Applied] = {}
@@ -78,7 +78,7 @@ class Past:
     votes: for whom an incarnation said that it votes in a term.
     revealed_terms: the highest term that an incarnation let anybody know.
     disks: where an incarnation's data are.
-    lost: the entries of incarnations whose data are no more.
+    lost: the data of incarnations that are no more, as they were at the end.
     submitted, refused: how often a command was handed in, and reported as not done.
     """
 
@@ -87,7 +87,7 @@ class Past:
         self.votes: dict[tuple[Incarnation, int], Incarnation] = {}
         self.revealed_terms: dict[Incarnation, int] = {}
         self.disks: dict[Incarnation, Disk] = {}
-        self.lost: dict[Incarnation, Sequence[Entry]] = {}
+        self.lost: dict[Incarnation, Contents] = {}
         self.submitted: Counter[CommandKey] = Counter()
         self.refused: Counter[CommandKey] = Counter()
 
@@ -96,12 +96,15 @@ class Past:
         disk = self.disks.get(incarnation)
         if disk is not None and disk.incarnation == incarnation and disk.holds(index, term):
             return True
-        lost = self.lost.get(incarnation, ())
-        return 0 < index <= len(lost) and lost[index - 1].term == term
+        lost = self.lost.get(incarnation)
+        return lost is not None and holds(lost, index, term)
 
 
 class Seen(Struct):
-    """What a node was like after its last turn."""
+    """What a node was like after its last turn.
+
+    base_index, log: its log, which began after that index.
+    """
 
     incarnation: Incarnation = ''
     cluster_id: str = ''
@@ -112,6 +115,8 @@ class Seen(Struct):
     durable_index: int = 0
     emitted: int = 0
     electorate: Electorate = ()
+    snapshot_index: int = 0
+    base_index: int = 0
     log: list[Entry] = field(default_factory=list)
     configurations: list[int] = field(default_factory=list)
 
@@ -152,22 +157,32 @@ class Turn(Struct):
     configurations: list[int]
     requests: dict[int, Request]
 
+    @property
+    def is_superseded(self) -> bool:
+        """Somebody leads its cluster in a later term."""
+        return max(self.chronicle.leaders, default=0) > self.state.current_term
 
-def first_change(known: list[Entry], log: Log) -> Optional[int]:
+
+def first_change(base_index: int, known: list[Entry], log: Log) -> Optional[int]:
     """Return the first index at which a log is not the one known; None where it is the same.
 
     Entries never change, and whatever follows a changed one was appended anew: looking
-    back from the end is enough.
+    back from the end is enough. What was compacted away is no change.
+
+    base_index: the index after which what is known begins.
     """
-    last = log.last_index
-    index = min(len(known), last)
-    while index and known[index - 1] is not log.entry_at(index):
+    end, last, lowest = base_index + len(known), log.last_index, max(base_index, log.base_index)
+    index = min(end, last)
+    while index > lowest and known[index - base_index - 1] is not log.entry_at(index):
         index -= 1
-    return None if index == len(known) == last else index + 1
+    return None if index == end == last else max(index, log.base_index) + 1
 
 
 def configurations_of(known: list[int], changed_from: int, log: Log) -> list[int]:
-    """Return the indices of the configurations in a log that changed from that index on."""
+    """Return the indices of the configurations in a log that changed from that index on.
+
+    Those that were compacted away are among them.
+    """
     kept = [index for index in known if index < changed_from]
     entries = log.entries(changed_from, log.last_index)
     return kept + [

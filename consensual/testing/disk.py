@@ -5,13 +5,13 @@ What is on it outlives the process that writes; knows no rule of Raft.
 
 import errno
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 from typing import Optional
 
 from consensual.raft.core.effects import HardState, Stored, Write
-from consensual.raft.core.log import Entry
 from consensual.raft.errors import StorageLocked
+from consensual.storage.contents import Contents
 from consensual.testing.process import Process
 from consensual.testing.timeline import Timeline
 
@@ -21,17 +21,16 @@ class Disk:
 
     write_time: seconds that a write takes at most, and at least half of them; 0 for none.
     is_full: every write fails, with ENOSPC.
-    hard_state, entries: what is durable at this moment; None and nothing on a new one.
+    contents: what is durable at this moment.
     has_failed: a write failed since it was mounted: whoever uses it has stopped.
-    on_replaced: called with an incarnation and its entries before another takes its place.
+    on_replaced: called with an incarnation and its contents before another takes its place.
     """
 
     def __init__(self, timeline: Timeline, random: Random, *, write_time: float = 0.0) -> None:
         self.write_time = write_time
         self.is_full = self.has_failed = False
-        self.hard_state: Optional[HardState] = None
-        self.entries: list[Entry] = []
-        self.on_replaced: Callable[[str, Sequence[Entry]], None] = lambda *_: None
+        self.contents = Contents()
+        self.on_replaced: Callable[[str, Contents], None] = lambda *_: None
         self._timeline = timeline
         self._random = random
         self._user: Optional[Mounted] = None
@@ -41,7 +40,12 @@ class Disk:
         self._crash: tuple[bool, Callable[[], None]] = (False, lambda: None)
 
     def __repr__(self) -> str:
-        return f'Disk({self.hard_state}, {len(self.entries)} entries)'
+        return f'Disk({self.contents!r})'
+
+    @property
+    def hard_state(self) -> Optional[HardState]:
+        """The hard state that is durable; None on a new disk."""
+        return self.contents.hard_state
 
     @property
     def term(self) -> int:
@@ -54,8 +58,8 @@ class Disk:
         return self.hard_state.incarnation if self.hard_state is not None else ''
 
     def holds(self, index: int, term: int) -> bool:
-        """Tell whether an entry of that index and term is durable."""
-        return 0 < index <= len(self.entries) and self.entries[index - 1].term == term
+        """Tell whether an entry of that index and term is durable, or a snapshot that covers it."""
+        return holds(self.contents, index, term)
 
     # faults
 
@@ -96,9 +100,7 @@ class Disk:
         if self._user is not None and self._user is not user:
             raise StorageLocked(f'{self!r} is in use')
         self._user = user
-        if self.hard_state is None:
-            return None
-        return Stored(self.hard_state, [*self.entries])
+        return self.contents.stored()
 
     def release(self, user: 'Mounted') -> None:
         """Let others have it."""
@@ -152,14 +154,24 @@ class Disk:
             process.call_soon(_end, written, None)
 
     def _apply(self, write: Write) -> None:
-        hard_state = write.hard_state
-        if hard_state is not None:
-            if self.hard_state is not None and hard_state.incarnation != self.incarnation:
-                self.on_replaced(self.incarnation, [*self.entries])
-            self.hard_state = hard_state
-        if write.first_index is not None:
-            del self.entries[write.first_index - 1 :]
-            self.entries.extend(write.entries)
+        new = write.hard_state.incarnation if write.hard_state is not None else self.incarnation
+        if self.incarnation and new != self.incarnation:
+            self.on_replaced(self.incarnation, self.contents.copy())
+        self.contents.take(write)
+
+
+def holds(contents: Contents, index: int, term: int) -> bool:
+    """Tell whether there is an entry of that index and term, or a snapshot that covers it.
+
+    A snapshot tells the term of its last entry only; it covers what is committed, which has
+    no other term anywhere.
+    """
+    snapshot, position = contents.snapshot, index - contents.first_index
+    if 0 <= position < len(contents.entries):
+        return contents.entries[position].term == term
+    if snapshot is None or not 0 < index <= snapshot.index:
+        return False
+    return term == snapshot.term if index == snapshot.index else term <= snapshot.term
 
 
 class Mounted:

@@ -4,15 +4,17 @@ Of the commands that are applied then, `command_invariants` tells.
 Each returns what is wrong, or None. They read records and change those of the past only.
 """
 
+import json
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Optional
 
-from consensual.raft.core.configuration import Configuration, Electorate, Member
+from consensual.raft.core.configuration import Electorate, Member
 from consensual.raft.core.log import Entry, Reconfiguration
 from consensual.raft.core.messages import (
     AppendEntries,
     AppendEntriesReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Reply,
     Request,
     RequestPreVote,
@@ -21,8 +23,10 @@ from consensual.raft.core.messages import (
 )
 from consensual.raft.core.roles import Leader
 from consensual.raft.core.state import State
+from consensual.testing import membership_invariants
 from consensual.testing.chronicle import Chronicle, Turn
 from consensual.testing.disk import Disk
+from consensual.testing.fingerprint import fingerprint
 
 Invariant = Callable[[Turn], Optional[str]]
 
@@ -46,7 +50,7 @@ def leader_append_only(turn: Turn) -> Optional[str]:
     state, seen = turn.state, turn.seen
     if turn.changed_from is None or not (turn.is_leader and _is_same_leadership(turn)):
         return None
-    if turn.changed_from <= len(seen.log):
+    if turn.changed_from <= seen.base_index + len(seen.log):
         return f'changed its log from {turn.changed_from} on, leading term {state.current_term}'
     return None
 
@@ -57,7 +61,7 @@ def log_matching(turn: Turn) -> Optional[str]:
         return None
     log, entries = turn.state.log, turn.chronicle.entries
     first = turn.changed_from if turn.changed_from and not turn.is_new_cluster else 1
-    for index in range(first, log.last_index + 1):
+    for index in range(max(first, log.first_index), log.last_index + 1):
         entry = log.entry_at(index)
         here = entry, log.term_at(index - 1)
         known = entries.setdefault((index, entry.term), here)
@@ -74,7 +78,8 @@ def leader_completeness(turn: Turn) -> Optional[str]:
     for index, (entry, committed_in) in turn.chronicle.committed.items():
         if committed_in < term and not _has(turn, index, entry):
             return f'leads term {term} without {entry}, committed at {index}'
-    turn.chronicle.leader_logs[term] = log.entries(1, log.last_index)
+    own = log.base_index, log.entries(log.first_index, log.last_index)
+    turn.chronicle.leader_logs[term] = own
     return None
 
 
@@ -82,7 +87,7 @@ def state_machine_safety(turn: Turn) -> Optional[str]:
     """No two nodes take different entries for committed at one index (§5.4.3, Figure 3)."""
     state, chronicle = turn.state, turn.chronicle
     known_to = 0 if turn.is_new_cluster else turn.seen.commit_index
-    for index in range(known_to + 1, state.commit_index + 1):
+    for index in range(max(known_to, state.log.base_index) + 1, state.commit_index + 1):
         entry, term = state.log.entry_at(index), state.current_term
         known, committed_in = chronicle.committed.get(index, (entry, term))
         if known != entry:
@@ -95,8 +100,9 @@ def state_machine_safety(turn: Turn) -> Optional[str]:
 
 
 def _leader_lacking(chronicle: Chronicle, index: int, entry: Entry, term: int) -> Optional[int]:
-    for later, log in chronicle.leader_logs.items():
-        if later > term and (len(log) < index or log[index - 1] != entry):
+    for later, (base_index, log) in chronicle.leader_logs.items():
+        position = index - base_index - 1
+        if later > term and position >= 0 and log[position : position + 1] != [entry]:
             return later
     return None
 
@@ -159,13 +165,13 @@ def match_index_is_on_the_peers_disk(turn: Turn) -> Optional[str]:
     Until another one leads a later term, and has it overwritten.
     """
     role, state = turn.state.role, turn.state
-    if not isinstance(role, Leader) or _is_superseded(turn):
+    if not isinstance(role, Leader) or turn.is_superseded:
         return None
     for progress in role.peers.values():
         index = progress.match_index
         if index > state.log.last_index:
             return f'takes {index} entries of {progress} for its own; it has {state.log.last_index}'
-        if index and not turn.past.is_durable_at(
+        if index > state.log.base_index and not turn.past.is_durable_at(
             progress.member.incarnation, index, state.log.term_at(index)
         ):
             return f'takes entry {index} for stored by {progress}'
@@ -181,7 +187,7 @@ def nothing_is_revealed_before_it_is_durable(turn: Turn) -> Optional[str]:
         if wrong := _reveal_by_request(turn, request):
             return wrong
     for call, reply in turn.effects.answers:
-        if type(reply) is VoteReply or type(reply) is AppendEntriesReply:
+        if isinstance(reply, VoteReply | AppendEntriesReply | InstallSnapshotReply):
             if wrong := _reveal_term(turn, reply.route.sender_incarnation, reply.term):
                 return f'{wrong} by a {type(reply).__name__}'
             asked = turn.requests.get(call)
@@ -210,6 +216,10 @@ def _promise(turn: Turn, asked: Request, reply: Reply) -> Optional[str]:
         case AppendEntries(), AppendEntriesReply(success=True):
             if index := _not_durable(turn, asked):
                 return f'acknowledges entry {index} before it is durable'
+        case InstallSnapshot(), InstallSnapshotReply(is_installed=True):
+            index, term = asked.last_index, asked.last_term
+            if turn.state.log.matches(index, term) and not turn.disk.holds(index, term):
+                return f'acknowledges a snapshot up to {index} before it is durable'
     return None
 
 
@@ -248,7 +258,9 @@ def durable_index_is_on_disk(turn: Turn) -> Optional[str]:
     durable_index = turn.state.durability.durable_index
     if durable_index == turn.seen.durable_index and turn.changed_from is None:
         return None
-    if durable_index and not turn.disk.holds(durable_index, turn.state.log.term_at(durable_index)):
+    if durable_index > turn.state.log.base_index and not turn.disk.holds(
+        durable_index, turn.state.log.term_at(durable_index)
+    ):
         return f'takes its entries up to {durable_index} for durable; they are not'
     return None
 
@@ -284,8 +296,13 @@ def recovered_is_what_was_stored(state: State, disk: Disk) -> Optional[str]:
         return None
     if state.hard_state != disk.hard_state:
         return f'begins with {state.hard_state}, where {disk.hard_state} was stored'
-    if state.log.entries(1, state.log.last_index) != disk.entries:
-        return f'begins with {state.log}, where {len(disk.entries)} entries were stored'
+    log, contents = state.log, disk.contents
+    if state.snapshot != contents.snapshot:
+        return f'begins with {state.snapshot}, where {contents.snapshot} was stored'
+    stored = contents.entries[log.first_index - contents.first_index :]
+    is_same = log.entries(log.first_index, log.last_index) == stored
+    if not is_same or log.last_index != contents.last_index:
+        return f'begins with {state.log}, where {contents} were stored'
     return None
 
 
@@ -321,102 +338,49 @@ def applied_index_never_goes_back(turn: Turn) -> Optional[str]:
     if not effects.committed:
         return None
     first, last = effects.first_committed, effects.first_committed + len(effects.committed) - 1
-    if first != turn.seen.emitted + 1:
-        return f'applies from {first} on, after {turn.seen.emitted}'
+    emitted = effects.restore.index if effects.restore is not None else turn.seen.emitted
+    if first != emitted + 1:
+        return f'applies from {first} on, after {emitted}'
     if last > turn.state.commit_index:
         return f'applies up to {last}, of {turn.state.commit_index} committed'
     return None
 
 
-# Membership
-
-
-def configuration_is_the_logs(turn: Turn) -> Optional[str]:
-    """A server uses the latest configuration in its log, committed or not (§6)."""
-    latest = turn.configurations[-1] if turn.configurations else 0
-    configured = turn.state.configured
-    if configured.index != latest:
-        return f'uses the configuration of {configured.index}, where its log has one at {latest}'
-    if latest and turn.state.log.entry_at(latest).payload is not configured.change:
-        return f'uses another configuration than that at {latest}'
-    return None
-
-
-def electorate_is_the_configurations(turn: Turn) -> Optional[str]:
-    """Voters decide, while joint in both majorities; learners do not (§6, thesis §4.2.1)."""
-    if not turn.configurations:
+def snapshot_is_of_what_was_applied(turn: Turn) -> Optional[str]:
+    """A snapshot is what the committed entries that it covers came to (§7)."""
+    snapshot, chronicle = turn.state.snapshot, turn.chronicle
+    if snapshot is None or snapshot.index == turn.seen.snapshot_index:
         return None
-    configuration = _change_at(turn, turn.configurations[-1]).configuration
-    groups = [configuration.voters, configuration.outgoing]
-    electorate = tuple(group for group in groups if group)
-    if turn.state.electorate != electorate:
-        return f'lets {turn.state.electorate} decide, where {configuration} is in force'
+    if snapshot.index > turn.state.commit_index:
+        return f'has a snapshot up to {snapshot.index}, of {turn.state.commit_index} committed'
+    known = chronicle.committed.get(snapshot.index)
+    if known and (known[0].term, known[0].time) != (snapshot.term, snapshot.time):
+        return f'has a snapshot up to {snapshot.index}, where {known[0]} is committed'
+    changes = [
+        (index, entry.payload)
+        for index, (entry, _) in chronicle.committed.items()
+        if index <= snapshot.index and type(entry.payload) is Reconfiguration
+    ]
+    place = snapshot.configuration_index, snapshot.configuration
+    if changes and max(changes, key=lambda change: change[0]) != place:
+        return f'has {place} in its snapshot up to {snapshot.index}; committed are {changes}'
+    applied = [index for index in chronicle.applied if index <= snapshot.index]
+    if applied:
+        state = fingerprint(json.loads(snapshot.data)['state'])
+        if state != chronicle.applied[max(applied)].state:
+            return f'has {state} in its snapshot up to {snapshot.index}, which is no state there'
     return None
 
 
-def one_change_at_a_time(turn: Turn) -> Optional[str]:
-    """A leader appends a configuration when the one before is committed, and it in its term (§6).
-
-    A new cluster's first one is its founder's own.
-    """
-    state = turn.state
-    if turn.changed_from is None or turn.is_new_cluster or not turn.is_leader:
-        return None
-    for before, index in pairwise(turn.configurations):
-        if index < turn.changed_from or state.log.term_at(index) != state.current_term:
-            continue
-        if state.commit_index < before:
-            return f'changes the membership at {index}, before that of {before} is committed'
-        if state.log.term_at(state.commit_index) != state.current_term:
-            return f'changes the membership at {index}, before it committed in its term'
+def entries_are_dropped_for_a_snapshot(turn: Turn) -> Optional[str]:
+    """What was compacted away is covered by a snapshot (§7)."""
+    state, contents = turn.state, turn.disk.contents
+    if state.log.base_index > state.snapshot_index:
+        return f'dropped its log up to {state.log.base_index}, of {state.snapshot_index} covered'
+    covered = contents.snapshot.index if contents.snapshot is not None else 0
+    if contents.first_index > covered + 1:
+        return f'has a log from {contents.first_index} on its disk, and {covered} covered'
     return None
-
-
-def voters_change_by_joint_consensus(turn: Turn) -> Optional[str]:
-    """C_old is followed by C_old,new, and that by C_new (§6); learners come and go freely."""
-    if turn.changed_from is None or turn.is_new_cluster:
-        return None
-    for before, index in pairwise(turn.configurations):
-        change, old = _change_at(turn, index), _change_at(turn, before).configuration
-        new = change.configuration
-        is_solo = not change.request and len(new.members) == 1
-        if index < turn.changed_from or is_solo:
-            continue
-        kept = new.outgoing if new.is_joint and not old.is_joint else new.voters
-        if kept != old.voters or (old.is_joint and new.is_joint):
-            return f'has {new} at {index}, after {old}'
-    return None
-
-
-def only_the_empty_join(turn: Turn) -> Optional[str]:
-    """Only a new node or a reset one can be attached; others have a history (design §4)."""
-    state, stored = turn.state, turn.disk.hard_state
-    if (
-        state.is_attached
-        and _has_left(turn.disk, state.incarnation)
-        and stored is not None
-        and stored.cluster_id == state.cluster_id
-    ):
-        return 'is a member again, with the history that it left with'
-    if not turn.is_leader or turn.changed_from is None or _is_superseded(turn):
-        return None
-    for member in state.configuration.learners:
-        disk = turn.past.disks.get(member.incarnation)
-        if disk is not None and _has_left(disk, member.incarnation):
-            return f'attaches {member}, which has a history'
-    return None
-
-
-def _has_left(disk: Disk, incarnation: str) -> bool:
-    """That incarnation left a cluster, with a history."""
-    stored = disk.hard_state
-    is_its = stored is not None and stored.incarnation == incarnation and not stored.is_attached
-    return is_its and bool(disk.entries)
-
-
-def _change_at(turn: Turn, index: int) -> Reconfiguration:
-    payload = turn.state.log.entry_at(index).payload
-    return payload if type(payload) is Reconfiguration else Reconfiguration(Configuration())
 
 
 # Counting
@@ -435,12 +399,10 @@ def _is_same_leadership(turn: Turn) -> bool:
     return seen.leads and (seen.term, seen.cluster_id) == leadership
 
 
-def _is_superseded(turn: Turn) -> bool:
-    return max(turn.chronicle.leaders, default=0) > turn.state.current_term
-
-
 def _has(turn: Turn, index: int, entry: Entry) -> bool:
     log = turn.state.log
+    if index <= log.base_index:
+        return index < log.base_index or log.term_at(index) == entry.term
     return index <= log.last_index and log.entry_at(index) == entry
 
 
@@ -460,9 +422,7 @@ AFTER_EVERY_TURN: tuple[Invariant, ...] = (
     commit_index_never_goes_back,
     committed_entries_stay,
     applied_index_never_goes_back,
-    configuration_is_the_logs,
-    electorate_is_the_configurations,
-    one_change_at_a_time,
-    voters_change_by_joint_consensus,
-    only_the_empty_join,
+    snapshot_is_of_what_was_applied,
+    entries_are_dropped_for_a_snapshot,
+    *membership_invariants.AFTER_EVERY_TURN,
 )

@@ -3,7 +3,6 @@
 It changes nothing; what must hold is said in `invariants`.
 """
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any, Optional
 import msgspec
 
 from consensual.raft import Context
-from consensual.raft.core.effects import Effects
+from consensual.raft.core.effects import Effects, Snapshot
 from consensual.raft.core.events import Event, Received
 from consensual.raft.core.log import Command
 from consensual.raft.core.messages import Request
@@ -156,6 +155,7 @@ class Watcher:
         self._requests: dict[int, Request] = {}
         self._last: tuple[int, float] = (0, 0.0)
         self._applying: Optional[tuple[Context, CommandKey, str]] = None
+        self._restoring: Optional[Snapshot] = None
 
     def __repr__(self) -> str:
         return f'Watcher({self.name}, {self.state!r})'
@@ -207,8 +207,14 @@ class Watcher:
             self._seen = Seen(state.incarnation)
             self._observer.past.disks[state.incarnation] = self._disk
         seen = self._seen
-        changed_from = first_change(seen.log, state.log)
+        changed_from = first_change(seen.base_index, seen.log, state.log)
         configurations = seen.configurations
+        if effects.restore is not None:
+            self._restoring = restore = effects.restore
+            changed_from = state.log.first_index
+            kept = [index for index in configurations if index < restore.configuration_index]
+            if restore.configuration_index:
+                configurations = [*kept, restore.configuration_index]
         if changed_from is not None:
             configurations = configurations_of(configurations, changed_from, state.log)
         past = self._observer.past
@@ -234,13 +240,20 @@ class Watcher:
         seen.leads = turn.is_leader
         seen.commit_index = state.commit_index
         seen.durable_index = state.durability.durable_index
+        if turn.effects.restore is not None:
+            seen.emitted = turn.effects.restore.index
         seen.emitted += len(turn.effects.committed)
         seen.electorate = state.electorate
+        seen.snapshot_index = state.snapshot_index
         if turn.changed_from is not None:
-            seen.log[turn.changed_from - 1 :] = state.log.entries(
+            seen.log[turn.changed_from - seen.base_index - 1 :] = state.log.entries(
                 turn.changed_from, state.log.last_index
             )
             seen.configurations = turn.configurations
+        if seen.base_index != state.log.base_index:
+            log = state.log
+            seen.base_index = log.base_index
+            seen.log = log.entries(log.first_index, log.last_index)
 
     # commands
 
@@ -250,7 +263,11 @@ class Watcher:
         self._applying = None
         if core is None or not self.is_watching or context.index > core.log.last_index:
             return
-        payload = core.log.entry_at(context.index).payload
+        if context.index > core.log.base_index:
+            payload = core.log.entry_at(context.index).payload
+        else:  # compacted away, or taken over by a snapshot, since it was handed out
+            chronicle = self._observer.past.clusters[core.cluster_id]
+            payload = chronicle.committed[context.index][0].payload
         key = action, payload.parameters if type(payload) is Command else ''
         self._applying = context, key, core.cluster_id
 
@@ -273,9 +290,26 @@ class Watcher:
             if wrong is not None:
                 self._observer.violate(invariant.__name__, f'{self.name} {wrong}')
 
+    def restored(self, given: object, state: object) -> None:
+        """The state machine was restored: it is as it was, where the snapshot was taken."""
+        snapshot, self._restoring = self._restoring, None
+        if snapshot is None or self.state is None:
+            return
+        if given != state:
+            self._observer.violate(
+                'restored_is_what_was_taken', f'{self.name} restored {state} from {given}'
+            )
+        chronicle = self._observer.past.clusters[self.state.cluster_id]
+        for index in sorted(chronicle.applied):
+            if self._last[0] < index <= snapshot.index:
+                key = chronicle.applied[index].key
+                self.applied[key] += 1
+                self.applied_in[key] = self.state.cluster_id
+        self._last = snapshot.index, snapshot.time
+
     @property
     def last_applied(self) -> int:
-        """The index of the last command that was applied here."""
+        """The index of the last command that was applied here, or taken over by a snapshot."""
         return self._last[0]
 
     def forget(self) -> None:
@@ -300,44 +334,6 @@ def _logger(watcher: Watcher) -> logging.Logger:
     logger = logging.Logger(f'simulation.{watcher.name}', logging.ERROR)  # noqa: LOG001 - its own
     logger.addHandler(_Handler(watcher))
     return logger
-
-
-def fingerprint(value: Any) -> object:
-    """Return something equal for equal values, however they are changed later. Never raises.
-
-    Of what is no JSON type only the type counts.
-    """
-    if isinstance(value, BaseException):
-        return f'{type(value).__name__}: {_text_of(value)}'
-    try:
-        return json.dumps(value, sort_keys=True, separators=(',', ':'), default=_by_type)
-    except (TypeError, ValueError, RecursionError):  # keys of other types, or a cycle
-        return _by_leaf(value, set())
-
-
-def _by_type(value: object) -> str:
-    return f'<{type(value).__name__}>'
-
-
-def _by_leaf(value: Any, above: set[int]) -> str:
-    if id(value) in above:
-        return '<a cycle>'
-    if isinstance(value, dict):
-        inside = above | {id(value)}
-        items = [f'{_by_leaf(k, inside)}: {_by_leaf(v, inside)}' for k, v in value.items()]
-        return '{' + ', '.join(sorted(items)) + '}'
-    if isinstance(value, (list, tuple)):
-        return '[' + ', '.join(_by_leaf(item, above | {id(value)}) for item in value) + ']'
-    if value is None or isinstance(value, (str, int, float)):
-        return repr(value)
-    return _by_type(value)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - the user's
-        return 'its text cannot be had'
 
 
 def _text(key: CommandKey) -> str:

@@ -17,12 +17,13 @@ from consensual.raft.driver.recording import Beginning, Recorder
 from consensual.raft.errors import InvalidParameters, ProcessorFailed
 from consensual.testing.call import Call
 from consensual.testing.disk import Disk
+from consensual.testing.fingerprint import fingerprint
 from consensual.testing.history import outcome_of
 from consensual.testing.network import Endpoint, NetworkSender
-from consensual.testing.observer import Watcher, fingerprint
+from consensual.testing.observer import Watcher
 from consensual.testing.operation import NotDone, Returned
 from consensual.testing.process import Process
-from consensual.testing.watched import Machine, Watched
+from consensual.testing.watched import Machine, Watched, watch
 from consensual.testing.world import World
 
 Result = TypeVar('Result')
@@ -239,6 +240,10 @@ class SimulatedNode:
         """Leave the cluster; detached already, be reset: see `Node.detach`."""
         return self._call('detach itself', self.node.detach())
 
+    def take_snapshot(self) -> Call[None]:
+        """See `Node.take_snapshot`."""
+        return self._call('take a snapshot', self.node.take_snapshot())
+
     def transfer_leadership(self, name: Optional[str] = None) -> Call[Optional[str]]:
         """See `Node.transfer_leadership`."""
         url = url_of(name) if name is not None else None
@@ -298,7 +303,7 @@ class SimulatedNode:
         """
         self.crash()
         if not with_disk:
-            self._world.observer.past.lost[self.disk.incarnation] = [*self.disk.entries]
+            self._world.observer.past.lost[self.disk.incarnation] = self.disk.contents
             self.disk = self._new_disk(self.disk.write_time)
         self._begin()
 
@@ -388,7 +393,7 @@ class SimulatedNode:
         )
         process.slow_down(self._lag)
         process.set_clock_rate(self._clock_rate)
-        watched = Watched(self._make_machine(), watcher)
+        watched = watch(self._make_machine(), watcher)
         is_mapping = isinstance(watched.machine, Mapping)
         node = Node.from_url(
             self.url,
@@ -398,6 +403,7 @@ class SimulatedNode:
             storage=self.disk.mount(process),
             heartbeat=world.heartbeat,
             election_timeout=world.election_timeout,
+            snapshot_every=world.snapshot_every,
             logger=watcher.logger,
             random=random,
             recorder=self._recorder(watcher),

@@ -61,6 +61,7 @@ class Simulation:
         its processors by name.
     seed: of every random choice.
     heartbeat, election_timeout: seconds; see `Node.from_url`.
+    snapshot_every: entries; see `Node.from_url`. Machines without snapshots keep their logs.
     write_time: seconds that a write to a disk takes at most; 0 for at once.
     is_watched: False leaves out the invariants, for speed.
     is_traced: False leaves out the trace.
@@ -76,6 +77,7 @@ class Simulation:
         seed: int = 0,
         heartbeat: float = 0.1,
         election_timeout: Optional[float] = None,
+        snapshot_every: int = 10_000,
         write_time: float = 0.0,
         is_watched: bool = True,
         is_traced: bool = True,
@@ -85,6 +87,7 @@ class Simulation:
             seed,
             heartbeat=heartbeat,
             election_timeout=election_timeout,
+            snapshot_every=snapshot_every,
             write_time=write_time,
             is_watched=is_watched,
             is_traced=is_traced,

@@ -45,6 +45,10 @@ class Store:
         """Return all keys and values."""
         return dict(self.values)
 
+    def restore(self, value: Any) -> None:
+        """Take over keys and values."""
+        self.values = value
+
     def _get(self, key: str) -> Any:
         return self.values.get(key)
 
@@ -145,6 +149,7 @@ class Plan(Struct, frozen=True):
     """One life, before it is lived: all of it follows from the seed and the seconds.
 
     clients, pause: how many there are, and their seconds between two questions.
+    snapshot_every: entries; see `Node.from_url`.
     """
 
     seed: int
@@ -154,6 +159,7 @@ class Plan(Struct, frozen=True):
     write_time: float
     clients: int
     pause: float
+    snapshot_every: int
     schedule: Schedule
 
 
@@ -166,7 +172,10 @@ def draw_plan(seed: int, seconds: float) -> Plan:
     write_time = random.choice((0.0, 0.002, 0.02, 0.2))
     clients, pause = random.choice((2, 4, 8)), random.choice((0.05, 0.2, 0.5))
     schedule = draw_schedule(random, names, seconds, strangers=strangers)
-    return Plan(seed, seconds, names, strangers, write_time, clients, pause, schedule)
+    snapshot_every = random.choice((1, 5, 20, 100))
+    return Plan(
+        seed, seconds, names, strangers, write_time, clients, pause, snapshot_every, schedule
+    )
 
 
 def live(plan: Plan, *, simulation: Optional[Simulation] = None) -> Report:
@@ -175,7 +184,13 @@ def live(plan: Plan, *, simulation: Optional[Simulation] = None) -> Report:
     simulation: where to; one of its own unless given.
     """
     if simulation is None:
-        simulation = Simulation(Store, seed=plan.seed, write_time=plan.write_time, is_traced=False)
+        simulation = Simulation(
+            Store,
+            seed=plan.seed,
+            snapshot_every=plan.snapshot_every,
+            write_time=plan.write_time,
+            is_traced=False,
+        )
     try:
         simulation.found(plan.names)
         begun = simulation.now

@@ -8,13 +8,21 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Union
 
-from consensual.raft import Context, Processor, StateMachine
+from consensual.raft import Context, Processor, Snapshotting, StateMachine
 from consensual.raft.driver.applier import takes_context
 from consensual.raft.driver.cancellation import is_being_cancelled
-from consensual.testing.observer import Watcher, fingerprint
+from consensual.testing.fingerprint import fingerprint
+from consensual.testing.observer import Watcher
 
 Machine = Union[StateMachine, Mapping[str, Processor]]
 """A state machine, or nothing but its processors by name."""
+
+
+def watch(machine: Machine, watcher: Watcher) -> 'Watched':
+    """Return the machine under observation, with snapshots if it has them."""
+    if isinstance(machine, Snapshotting):
+        return WatchedSnapshotting(machine, watcher, machine)
+    return Watched(machine, watcher)
 
 
 class Watched:
@@ -33,7 +41,7 @@ class Watched:
             action: self._watched(action, processor) for action, processor in processors.items()
         }
         self.queries: Mapping[str, Processor] = getattr(machine, 'queries', {})
-        self._snapshot: Callable[[], Any] = getattr(machine, 'snapshot', lambda: None)
+        self._take_snapshot: Callable[[], Any] = getattr(machine, 'snapshot', lambda: None)
 
     def __repr__(self) -> str:
         return f'Watched({self.machine!r})'
@@ -83,8 +91,27 @@ class Watched:
 
     def _show(self, outcome: object) -> None:
         try:
-            state = self._snapshot()
+            state = self._take_snapshot()
         except Exception as error:  # noqa: BLE001 - the user's; no business of the command's
             self._watcher.cannot_snapshot(error)
         else:
             self._watcher.end_to_apply(outcome, fingerprint(state))
+
+
+class WatchedSnapshotting(Watched):
+    """One that can be taken a snapshot of, and be restored from one."""
+
+    def __init__(self, machine: Machine, watcher: Watcher, snapshotting: Snapshotting) -> None:
+        super().__init__(machine, watcher)
+        self._snapshotting = snapshotting
+
+    def snapshot(self) -> Any:
+        """Take a snapshot of it."""
+        return self._snapshotting.snapshot()
+
+    def restore(self, value: Any) -> None:
+        """Restore it; what it is afterwards must be what it was."""
+        given = fingerprint(value)
+        self._snapshotting.restore(value)
+        if self._watcher.is_watching:
+            self._watcher.restored(given, fingerprint(self._snapshotting.snapshot()))

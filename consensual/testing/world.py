@@ -18,6 +18,7 @@ class World:
 
     seed: of every random choice.
     heartbeat, election_timeout: seconds, of every node; see `Node.from_url`.
+    snapshot_every: entries, of every node; see `Node.from_url`.
     write_time: seconds that writes take at most on a new disk.
     is_watched: the invariants are checked after every turn.
     trace: of all nodes; None where nothing is recorded.
@@ -29,6 +30,7 @@ class World:
         *,
         heartbeat: float,
         election_timeout: Optional[float],
+        snapshot_every: int,
         write_time: float,
         is_watched: bool,
         is_traced: bool,
@@ -36,6 +38,7 @@ class World:
         self.seed = seed
         self.heartbeat = heartbeat
         self.election_timeout = election_timeout
+        self.snapshot_every = snapshot_every
         self.write_time = write_time
         self.is_watched = is_watched
         self.timeline = Timeline()

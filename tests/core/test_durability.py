@@ -173,7 +173,7 @@ def test_append_entries_waits_for_a_term_that_is_not_durable():
     durability.hard_state_changed()
     request = append_entries(term=2, prev=(1, 1))
     durability.send_in_parallel(request)
-    write = durability.take_write(log, HardState('a1'))
+    write = durability.take_write(log, HardState('a1'), None)
     early, late = Effects(), Effects()
     durability.release(early)
     durability.persisted(write.number)

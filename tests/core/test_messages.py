@@ -1,6 +1,7 @@
 """Messages as dicts of JSON types: what validates, and what does not."""
 
 import json
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,8 @@ from consensual.raft.core.messages import (
     ChangeMembership,
     Inquire,
     InquireReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     MessageKind,
     Propose,
     ReadIndex,
@@ -44,6 +47,10 @@ from tests.cores import (
 )
 
 TO_A, BACK = route('b', 'a'), route('a', 'b')
+CHANGE = Reconfiguration(configuration('ab'), 'change')
+INSTALL_SNAPSHOT = InstallSnapshot(
+    TO_A, 4, 9, 7, 3, 1.5, 5, 2, CHANGE, 10, crc32(b'0123456789'), 4, b'4567', crc32(b'4567')
+)
 HEARTBEAT = append_entries(term=4, prev=(3, 2))
 REQUESTS: list[Request] = [
     append_entries(
@@ -65,6 +72,7 @@ REQUESTS: list[Request] = [
     ReadIndex(TO_A),
     ChangeMembership(TO_A, 'change', [address('d')], ['c']),
     TransferLeadership(TO_A, 'c'),
+    INSTALL_SNAPSHOT,
 ]
 REPLIES = [
     (HEARTBEAT, AppendEntriesReply(BACK, 4, 1, False, 3, 2)),
@@ -76,6 +84,7 @@ REPLIES = [
     (ReadIndex(TO_A), ReadIndexReply(BACK, 7)),
     (ChangeMembership(TO_A, 'change'), Accepted(BACK)),
     (TransferLeadership(TO_A), Accepted(BACK, 'c')),
+    (INSTALL_SNAPSHOT, InstallSnapshotReply(BACK, 4, 9, 8, is_installed=False)),
 ]
 by_type = {'ids': lambda item: type(item).__name__}
 

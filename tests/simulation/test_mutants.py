@@ -199,9 +199,9 @@ def a_rule_is_broken(patch: Patch) -> None:
 def counts_itself_before_durable(patch: Patch) -> None:
     original = durability.Durability.take_write
 
-    def take_write(self: Any, entries: Any, hard_state: Any) -> Any:
+    def take_write(self: Any, entries: Any, *rest: Any) -> Any:
         self.durable_index = entries.last_index
-        return original(self, entries, hard_state)
+        return original(self, entries, *rest)
 
     patch.setattr(durability.Durability, 'take_write', take_write)
 

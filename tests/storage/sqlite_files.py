@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Optional
+from zlib import crc32
 
 from consensual.raft import Entry, HardState, Stored, Write
 from consensual.raft.core.configuration import Configuration, Member
@@ -18,7 +19,9 @@ from consensual.storage import SQLiteStorage
 ALICE = Member('alice:1', 'http://alice:1', 'incarnation of alice')
 HARD_STATE = HardState('incarnation', 'cluster', True, 7, ALICE.id, ALICE.incarnation)
 RECONFIGURATION = Reconfiguration(Configuration((ALICE,)), 'request', '')
-SNAPSHOT = Snapshot(3, 5, 0.5, 2, 5, RECONFIGURATION, b'the state machine')
+SNAPSHOT = Snapshot(
+    3, 5, 0.5, 2, 5, RECONFIGURATION, b'the state machine', crc32(b'the state machine')
+)
 
 ENTRIES = [
     Entry(5, 1.25, NoOp()),

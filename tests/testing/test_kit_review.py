@@ -8,7 +8,8 @@ import pytest
 
 from consensual.raft.core import reads, replication
 from consensual.raft.core.state import State
-from consensual.raft.driver.applier import Applier, Outcome
+from consensual.raft.driver.applier import Applier
+from consensual.raft.driver.outcome import Outcome
 from consensual.testing import Blow, Simulation, faults, play, settle
 
 

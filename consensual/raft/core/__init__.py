@@ -10,6 +10,7 @@ a later term makes a follower               terms.observe                       
 one vote per term, repeated to the same     election.grant_vote                     §5.2, Figure 2
 the more complete log wins                  election.is_up_to_date                  §5.4.1
 voters hold on to a live leader             election.hears_leader                   thesis §4.2.3
+a leader that crashed is not waited for     election.stop_waiting                   §5.2
 a majority makes a leader                   election.win_by_majority                §5.2
 a new leader appends a no-op                replication.append_no_op                §8
 randomised election timeouts                state.State.draw_election_deadline      §5.2
@@ -30,6 +31,7 @@ only the empty may join                     identity.is_empty                   
 a non-member is told that it was removed    identity.refuse_removed                 §6
 one membership change at a time             membership.refuse_change                §6
 newcomers are learners first                membership.admit_newcomers              thesis §4.2.1
+a voter without its data is a newcomer      membership.readmit_lost                 design §4
 learners are promoted or dropped            membership.promote_or_drop              thesis §4.2.1
 both majorities decide while joint          membership.enter_joint                  §6
 leaving joint is automatic                  membership.leave_joint                  §6
@@ -42,6 +44,9 @@ the successor stands at once                transfer.take_over                  
 a read waits for the leader's own term      reads.open_round                        thesis §6.4
 a read waits for a quorum of its round      reads.release_confirmed                 thesis §6.4
 a command is applied once                   sessions.Sessions.find                  thesis §6.3
+a snapshot stands for what it covers        snapshots.take                          §7
+a snapshot replaces a log that lacks it     snapshots.install                       §7
+a snapshot is sent in pieces                snapshots.send_pieces                   §7, Figure 13
 the cluster's clock never goes back         replication.stamp                       design §2
 a node goes solo                            solo.go_solo                            design §2
 ==========================================  ======================================  ================

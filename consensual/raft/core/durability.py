@@ -5,7 +5,7 @@ Numbers the writes and withholds messages; knows no rule of what they say.
 
 from typing import Optional
 
-from consensual.raft.core.effects import Effects, HardState, Write
+from consensual.raft.core.effects import Effects, HardState, Snapshot, Write
 from consensual.raft.core.events import CallId
 from consensual.raft.core.log import Log
 from consensual.raft.core.messages import Reply, Request
@@ -25,6 +25,7 @@ class Durability:
         '_hard_state_number',
         '_issued',
         '_requests',
+        '_snapshot_changed',
         '_writing_to',
         'durable_index',
         'durable_number',
@@ -38,6 +39,7 @@ class Durability:
         self._hard_state_changed = False
         self._hard_state_number = 0
         self._dirty_from: Optional[int] = None
+        self._snapshot_changed = False
         self._requests: list[tuple[int, Request]] = []
         self._answers: list[tuple[int, CallId, Reply]] = []
 
@@ -63,6 +65,21 @@ class Durability:
         if self._writing_to is not None:
             self._writing_to = min(self._writing_to, first_index - 1)
 
+    def snapshot_taken(self) -> None:
+        """A snapshot is to be written, and what was compacted away to be dropped (§7)."""
+        self._snapshot_changed = True
+
+    def snapshot_installed(self, index: int) -> None:
+        """A snapshot up to that index is to be written in place of the whole log (§7)."""
+        self._snapshot_changed = True
+        self.log_changed(1)
+        self._dirty_from = index + 1
+
+    def log_erased(self) -> None:
+        """Nothing is left of the log, nor a snapshot."""
+        self._snapshot_changed = False
+        self.log_changed(1)
+
     def withhold_request(self, request: Request) -> None:
         """Send when everything that stands now is durable (votes are asked for so)."""
         self._requests.append((self._barrier, request))
@@ -79,7 +96,9 @@ class Durability:
         """Answer at once: the reply reveals nothing that could be lost."""
         self._answers.append((0, call, reply))
 
-    def take_write(self, log: Log, hard_state: HardState) -> Optional[Write]:
+    def take_write(
+        self, log: Log, hard_state: HardState, snapshot: Optional[Snapshot]
+    ) -> Optional[Write]:
         """Return the next write, unless one is under way or nothing changed."""
         if self._writing_to is not None or not self._has_changed:
             return None
@@ -87,10 +106,14 @@ class Durability:
         self._writing_to = log.last_index
         first, self._dirty_from = self._dirty_from, None
         entries = log.entries(first, log.last_index) if first is not None else ()
-        if not self._hard_state_changed:
-            return Write(self._issued, None, first, entries)
-        self._hard_state_changed, self._hard_state_number = False, self._issued
-        return Write(self._issued, hard_state, first, entries)
+        new_snapshot = log_start = new_hard_state = None
+        if self._snapshot_changed:
+            self._snapshot_changed = False
+            new_snapshot, log_start = snapshot, log.first_index
+        if self._hard_state_changed:
+            self._hard_state_changed, self._hard_state_number = False, self._issued
+            new_hard_state = hard_state
+        return Write(self._issued, new_hard_state, first, entries, new_snapshot, log_start)
 
     def persisted(self, number: int) -> None:
         """The write of that number is durable."""
@@ -113,7 +136,7 @@ class Durability:
 
     @property
     def _has_changed(self) -> bool:
-        return self._hard_state_changed or self._dirty_from is not None
+        return self._hard_state_changed or self._dirty_from is not None or self._snapshot_changed
 
     @property
     def _barrier(self) -> int:

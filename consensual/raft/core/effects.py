@@ -35,6 +35,7 @@ class Snapshot(Struct, frozen=True):
     configuration_index, configuration_term, configuration: the latest configuration up
         to there, and where its entry stood.
     data: state machine and client sessions, as the driver encodes them.
+    checksum: the CRC-32 of the data, by which they are checked after a transfer.
     """
 
     index: int
@@ -44,6 +45,7 @@ class Snapshot(Struct, frozen=True):
     configuration_term: int
     configuration: Reconfiguration
     data: bytes
+    checksum: int
 
 
 class Stored(Struct, frozen=True):
@@ -94,16 +96,18 @@ class Effects(Struct):
         nothing changed or an earlier one is still under way.
     requests: may leave now; each is reported once, by `Replied` or `Failed`.
     answers: may leave now, to the calls they answer.
-    first_committed, committed: entries to apply, from that index on.
-    reset: the state machine is to be emptied first.
+    reset: the state machine is to be emptied, before anything else.
+    restore: then its state is to be replaced by the snapshot's.
+    first_committed, committed: entries to apply then, from that index on.
     deadline: the instant to report `Woken` at; None for never.
     """
 
     write: Optional[Write] = None
     requests: list[Request] = field(default_factory=list)
     answers: list[tuple[CallId, Reply]] = field(default_factory=list)
+    reset: bool = False
+    restore: Optional[Snapshot] = None
     first_committed: int = 0
     committed: Sequence[Entry] = ()
-    reset: bool = False
     notices: list[Notice] = field(default_factory=list)
     deadline: Optional[float] = None

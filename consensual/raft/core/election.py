@@ -4,6 +4,7 @@ Asking beforehand whether it is worth it is `prevote`.
 """
 
 from consensual.raft.core import replication, terms
+from consensual.raft.core.configuration import NodeId
 from consensual.raft.core.effects import INFO
 from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import configuration_position, refuse_removed
@@ -49,6 +50,19 @@ def excuse_stall(state: State, waiting: Follower | PreCandidate | Candidate) -> 
     waiting.is_excused = True
     waiting.election_deadline = state.now + state.settings.heartbeat
     return True
+
+
+def stop_waiting(state: State, node: NodeId) -> None:
+    """A leader whose connection broke is held on to no more, until it is heard again.
+
+    A crash is noticed so long before an election timeout. The delay before asking for
+    votes is random, as in §5.2; whoever still hears the leader refuses them (thesis §4.2.3).
+    """
+    role = state.role
+    if isinstance(role, Follower) and role.leader == node and state.may_stand:
+        role.heard_at = None
+        delay = state.random.random() * state.settings.heartbeat
+        role.election_deadline = min(role.election_deadline, state.now + delay)
 
 
 def answer_vote_request(state: State, call: CallId, request: RequestVote) -> None:

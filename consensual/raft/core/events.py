@@ -8,6 +8,7 @@ from typing import Union
 
 from msgspec import Struct
 
+from consensual.raft.core.configuration import Incarnation, NodeId
 from consensual.raft.core.messages import Reply, Request
 
 CallId = int
@@ -34,6 +35,12 @@ class Failed(Struct, frozen=True, tag=True):
     request: Request
 
 
+class ConnectionLost(Struct, frozen=True, tag=True):
+    """A connection that was up broke: that node's process has ended, most probably."""
+
+    node: NodeId
+
+
 class Woken(Struct, frozen=True, tag=True):
     """The deadline that the core gave was reached."""
 
@@ -42,6 +49,20 @@ class Persisted(Struct, frozen=True, tag=True):
     """The write of that number is durable."""
 
     number: int
+
+
+class SnapshotTaken(Struct, frozen=True, tag=True):
+    """The state machine's state up to an index was encoded (§7).
+
+    incarnation: which life of this node it was taken in.
+    index: of the last entry that was applied then.
+    data, checksum: see `Snapshot`.
+    """
+
+    incarnation: Incarnation
+    index: int
+    data: bytes
+    checksum: int
 
 
 class SoloRequested(Struct, frozen=True, tag=True):
@@ -60,8 +81,10 @@ Event = Union[
     Received,
     Replied,
     Failed,
+    ConnectionLost,
     Woken,
     Persisted,
+    SnapshotTaken,
     SoloRequested,
     LeaveRequested,
     ResetRequested,

@@ -62,8 +62,10 @@ def is_of_this_life(state: State, request: Request) -> bool:
 
 
 def was_voter(state: State) -> bool:
-    """This incarnation is, or was, a voter in some configuration of its log."""
-    return any(configured.configuration.is_voter(state.me) for configured in state.history)
+    """This incarnation is, or was, a voter in some configuration of its log, or may have been."""
+    return not state.knows_its_past or any(
+        configured.configuration.is_voter(state.me) for configured in state.history
+    )
 
 
 def is_member(state: State, route: Route) -> bool:
@@ -80,12 +82,16 @@ def refuse_removed(state: State, request: RequestVote | RequestPreVote) -> Optio
 
     An older configuration proves nothing: the asker may have been added since,
     unless the entry that added it was lost: another one is committed in its place,
-    or one of a later term before it, for terms never decrease along a log (§5.3).
+    or one of a later term before it, for terms never decrease along a log (§5.3). What was
+    compacted away is committed: a configuration there that is later than ours, or of a later
+    term, was lost.
     """
     committed, log = state.committed_configured, state.log
     term, index = request.configuration_term, request.configuration_index
     is_as_new = (committed.term, committed.index) >= (term, index)
-    if index <= state.commit_index:
+    if index < log.base_index:
+        is_lost = True
+    elif index <= state.commit_index:
         is_lost = log.term_at(index) != term
     else:
         is_lost = log.term_at(state.commit_index) > term

@@ -7,7 +7,13 @@ from typing import Optional
 
 from consensual.raft.core import replication, terms, transfer
 from consensual.raft.core.commitment import has_committed_in_own_term
-from consensual.raft.core.configuration import Configuration, Incarnation, Member, NodeId
+from consensual.raft.core.configuration import (
+    Address,
+    Configuration,
+    Incarnation,
+    Member,
+    NodeId,
+)
 from consensual.raft.core.effects import INFO
 from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import (
@@ -275,6 +281,8 @@ def proceed(state: State, leader: Leader) -> None:
         forget_told_peers(state, leader)
         if state.me not in configuration.voters:
             transfer.retire(state, leader)
+        elif leader.attachment is None and leader.transfer is None:
+            readmit_lost(state, leader)
 
 
 def admit_newcomers(state: State, leader: Leader, attachment: Attachment) -> None:
@@ -285,11 +293,37 @@ def admit_newcomers(state: State, leader: Leader, attachment: Attachment) -> Non
             fail_attachment(
                 leader, NodeUnreachable, f'{names} cannot be reached; the cluster is unchanged'
             )
-        return
+            for progress in leader.peers.values():
+                progress.tried_as = ''
+        return None
     leader.attachment = None
     learners = tuple(attachment.found.values())
-    configuration = Configuration(state.configuration.voters, (), learners)
-    adopt(state, leader, configuration, attachment.request)
+    voters = without(state.configuration, list(attachment.found)).voters
+    if voters == state.configuration.voters:
+        return adopt(state, leader, Configuration(voters, (), learners), attachment.request)
+    return enter_joint(state, leader, Configuration(voters, (), learners), attachment.request)
+
+
+def readmit_lost(state: State, leader: Leader) -> None:
+    """A voter that came back without its data is taken in again, as a newcomer (design §4).
+
+    One joint change makes the lost incarnation a learner of the new one; until it is
+    committed the lost one stays in the majority's denominator, silent. The others must
+    be able to go on without it.
+    """
+    for progress in leader.peers.values():
+        member = progress.member
+        if progress.returned_as in ('', progress.tried_as):
+            continue
+        remaining = without(state.configuration, [member.id])
+        if member in state.configuration.voters and replication.is_heard_by_quorum(
+            state, leader, remaining.electorate
+        ):
+            progress.tried_as = progress.returned_as
+            deadline = state.now + 2 * state.settings.election_timeout
+            request = f'{member.id} again, as {progress.returned_as}'
+            leader.attachment = Attachment(request, [Address(member.id, member.url)], deadline)
+            return ask_newcomers(state, leader.attachment)
 
 
 def promote_or_drop(state: State, leader: Leader) -> None:
@@ -329,7 +363,7 @@ def _end_round(state: State, progress: Progress) -> None:
 
 def enter_joint(state: State, leader: Leader, configuration: Configuration, request: str) -> None:
     """Append C_old,new: from now on both majorities decide (§6)."""
-    joint = Configuration(configuration.voters, state.configuration.voters)
+    joint = Configuration(configuration.voters, state.configuration.voters, configuration.learners)
     adopt(state, leader, joint, request)
 
 
@@ -338,7 +372,7 @@ def leave_joint(state: State, leader: Leader) -> None:
     adopt(
         state,
         leader,
-        Configuration(state.configuration.voters),
+        Configuration(state.configuration.voters, (), state.configuration.learners),
         state.configured.change.request,
     )
 

@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from enum import IntEnum
 from math import isfinite
 from typing import Any, Union
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
 
 from consensual.raft.core.configuration import Address, Incarnation, NodeId
-from consensual.raft.core.log import Command, Entry, Natural, OpenSession
+from consensual.raft.core.log import Command, Entry, Natural, OpenSession, Reconfiguration
 from consensual.raft.errors import InvalidMessage
 
 PROTOCOL_VERSION = 1
+
+SNAPSHOT_LIMIT = 999_000_000
+"""Bytes that a snapshot may take; SQLite holds as much in one value."""
 
 
 class MessageKind(IntEnum):
@@ -30,6 +34,7 @@ class MessageKind(IntEnum):
     READ_INDEX = 7
     CHANGE_MEMBERSHIP = 8
     TRANSFER_LEADERSHIP = 9
+    INSTALL_SNAPSHOT = 10
 
 
 class Route(Struct, frozen=True, array_like=True, gc=False):
@@ -163,6 +168,32 @@ class TransferLeadership(Struct, frozen=True):
     version: int = PROTOCOL_VERSION
 
 
+class InstallSnapshot(Struct, frozen=True):
+    """Brings a piece of a snapshot to a follower that lacks what was compacted away (§7).
+
+    number: counts the messages of the leader in its term, as in AppendEntries.
+    last_index, last_term, last_time: of the last entry that the snapshot covers.
+    size, checksum: bytes of the whole, and their CRC-32.
+    offset, data, data_checksum: where this piece begins, its bytes, and their CRC-32.
+    """
+
+    route: Route
+    term: Natural
+    number: Natural
+    last_index: Natural
+    last_term: Natural
+    last_time: float
+    configuration_index: Natural
+    configuration_term: Natural
+    configuration: Reconfiguration
+    size: Natural
+    checksum: Natural
+    offset: Natural
+    data: bytes
+    data_checksum: Natural
+    version: int = PROTOCOL_VERSION
+
+
 Request = Union[
     AppendEntries,
     RequestVote,
@@ -173,6 +204,7 @@ Request = Union[
     ReadIndex,
     ChangeMembership,
     TransferLeadership,
+    InstallSnapshot,
 ]
 
 
@@ -185,6 +217,21 @@ class AppendEntriesReply(Struct, frozen=True, tag='append_entries'):
     success: bool
     hint_index: Natural = 0
     hint_term: Natural = 0
+    version: int = PROTOCOL_VERSION
+
+
+class InstallSnapshotReply(Struct, frozen=True, tag='install_snapshot'):
+    """The follower's answer to a piece of a snapshot (§7).
+
+    received: bytes that it has of it, from the first on, without a gap.
+    is_installed: it has everything that the snapshot covers.
+    """
+
+    route: Route
+    term: Natural
+    number: Natural
+    received: Natural
+    is_installed: bool
     version: int = PROTOCOL_VERSION
 
 
@@ -235,6 +282,7 @@ class Refused(Struct, frozen=True, tag='refused'):
 
 Reply = Union[
     AppendEntriesReply,
+    InstallSnapshotReply,
     VoteReply,
     InquireReply,
     ReadIndexReply,
@@ -271,6 +319,7 @@ REQUEST_TYPES: Mapping[MessageKind, type[Request]] = {
     MessageKind.READ_INDEX: ReadIndex,
     MessageKind.CHANGE_MEMBERSHIP: ChangeMembership,
     MessageKind.TRANSFER_LEADERSHIP: TransferLeadership,
+    MessageKind.INSTALL_SNAPSHOT: InstallSnapshot,
 }
 KINDS: Mapping[type, MessageKind] = {type_: kind for kind, type_ in REQUEST_TYPES.items()}
 _REPLY_TYPES: Mapping[type, Any] = {
@@ -283,6 +332,7 @@ _REPLY_TYPES: Mapping[type, Any] = {
     ReadIndex: Union[ReadIndexReply, Refused],
     ChangeMembership: Union[Accepted, Refused],
     TransferLeadership: Union[Accepted, Refused],
+    InstallSnapshot: Union[InstallSnapshotReply, Refused],
 }
 
 
@@ -308,6 +358,8 @@ def decode_request(kind: Any, message: Any) -> Union[Request, Refused]:
     request: Request = _convert(message, request_type)
     if isinstance(request, AppendEntries):
         _check_order(request)
+    elif isinstance(request, InstallSnapshot):
+        _check_piece(request)
     return request
 
 
@@ -347,6 +399,24 @@ def _check_order(request: AppendEntries) -> None:
         terms[0] < request.prev_log_term or terms[-1] > request.term or terms != sorted(terms)
     ):
         raise InvalidMessage('the terms of AppendEntries are out of order')
+
+
+def _check_piece(request: InstallSnapshot) -> None:
+    """A piece is whole and lies within the snapshot, whose entries lie in the leader's past."""
+    if crc32(request.data) != request.data_checksum:
+        raise InvalidMessage('a piece of a snapshot was damaged on its way')
+    if not isfinite(request.last_time):
+        raise InvalidMessage('the stamp of InstallSnapshot is no finite number')
+    if not request.configuration_index <= request.last_index or not request.last_index:
+        raise InvalidMessage(
+            'the configuration of a snapshot is none of the entries that it covers'
+        )
+    if not request.configuration_term <= request.last_term <= request.term:
+        raise InvalidMessage('the terms of InstallSnapshot are out of order')
+    if not request.size <= SNAPSHOT_LIMIT or request.offset + len(request.data) > request.size:
+        raise InvalidMessage(
+            f'a piece of a snapshot ends behind it, or behind {SNAPSHOT_LIMIT} bytes'
+        )
 
 
 def _answers(reply: Route, request: Route) -> bool:

@@ -7,7 +7,9 @@ from enum import Enum
 from typing import Optional
 
 from consensual.raft.core.configuration import Member
+from consensual.raft.core.effects import Snapshot
 from consensual.raft.core.messages import Route
+from consensual.raft.core.pieces import Outgoing
 
 
 class Flow(Enum):
@@ -15,10 +17,12 @@ class Flow(Enum):
 
     PROBE: the last common entry is being looked for: one message at a time.
     REPLICATE: messages are pipelined, up to the window.
+    SNAPSHOT: what it lacks was compacted away: it is sent a snapshot (§7).
     """
 
     PROBE = 'probe'
     REPLICATE = 'replicate'
+    SNAPSHOT = 'snapshot'
 
 
 class Round:
@@ -42,8 +46,11 @@ class Progress:
     sent_number: the latest message to it.
     is_due: it must be sent a message, even an empty one.
     may_probe: while probing, a message may go without waiting for a heartbeat.
+    outgoing: the snapshot that it is sent.
     round, is_caught_up: a learner's catch-up (thesis §4.2.1).
     leaves_at: the entry that removed it; it is kept only to be told.
+    returned_as, tried_as: the incarnation that answers in its place, and the one that was
+        to be re-admitted last.
     is_named: its owner was warned about it.
     """
 
@@ -61,11 +68,14 @@ class Progress:
         'may_probe',
         'member',
         'next_index',
+        'outgoing',
+        'returned_as',
         'round',
         'route',
         'sent_commit',
         'sent_number',
         'told_commit',
+        'tried_as',
     )
 
     def __init__(self, member: Member, route: Route, last_index: int, now: float) -> None:
@@ -83,9 +93,11 @@ class Progress:
         self.may_probe = True
         self.is_due = True
         self.sent_number = 0
+        self.outgoing: Optional[Outgoing] = None
         self.round: Optional[Round] = None
         self.is_caught_up = False
         self.leaves_at: Optional[int] = None
+        self.returned_as = self.tried_as = ''
         self.is_named = False
 
     def __repr__(self) -> str:
@@ -94,13 +106,23 @@ class Progress:
             f'next={self.next_index}, in_flight={len(self.in_flight)})'
         )
 
+    def answered(self, number: int, now: float) -> None:
+        """It answered the message of that number, in the leader's term."""
+        self.heard_at = now
+        self.acked_number = max(self.acked_number, number)
+
     def matched(self, index: int) -> None:
         """The peer's log agrees up to that index; it never takes that back."""
         self.match_index = max(self.match_index, index)
         self.next_index = max(self.next_index, self.match_index + 1)
-        self.flow = Flow.REPLICATE
+        self.flow, self.outgoing = Flow.REPLICATE, None
 
     def probe_from(self, next_index: int) -> None:
         """Look for the last common entry, anew, one message at a time."""
         self.flow = Flow.PROBE
         self.next_index = max(next_index, self.match_index + 1)
+
+    def send(self, snapshot: Snapshot) -> None:
+        """What it lacks was compacted away: send it the snapshot, then what follows (§7)."""
+        self.flow, self.outgoing = Flow.SNAPSHOT, Outgoing(snapshot)
+        self.next_index = snapshot.index + 1

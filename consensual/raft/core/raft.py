@@ -14,6 +14,7 @@ from consensual.raft.core import (
     prevote,
     reads,
     replication,
+    snapshots,
     solo,
     transfer,
 )
@@ -21,6 +22,7 @@ from consensual.raft.core.configuration import Address
 from consensual.raft.core.effects import Effects, Stored
 from consensual.raft.core.events import (
     CallId,
+    ConnectionLost,
     Event,
     Failed,
     LeaveRequested,
@@ -28,6 +30,7 @@ from consensual.raft.core.events import (
     Received,
     Replied,
     ResetRequested,
+    SnapshotTaken,
     SoloRequested,
     Woken,
 )
@@ -37,6 +40,8 @@ from consensual.raft.core.messages import (
     ChangeMembership,
     Inquire,
     InquireReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Propose,
     ReadIndex,
     Reason,
@@ -86,7 +91,7 @@ class Raft:
     def __repr__(self) -> str:
         return f'Raft({self.state!r})'
 
-    def step(self, event: Event, now: float) -> None:
+    def step(self, event: Event, now: float) -> None:  # noqa: C901 - a table
         """Take in one event. Raises `InvariantViolated` when a rule is broken."""
         state = self.state
         state.now = max(state.now, now)
@@ -97,10 +102,14 @@ class Raft:
                 self._take_reply(request, reply)
             case Failed(request=request):
                 self._take_reply(request, None)
+            case ConnectionLost(node=node):
+                election.stop_waiting(state, node)
             case Persisted(number=number):
                 state.durability.persisted(number)
             case Woken():
                 self._wake()
+            case SnapshotTaken():
+                snapshots.take(state, event)
             case SoloRequested():
                 solo.go_solo(state)
             case LeaveRequested():
@@ -114,7 +123,7 @@ class Raft:
         state.now = max(state.now, now)
         self._settle()
         effects = state.effects
-        effects.write = state.durability.take_write(state.log, state.hard_state)
+        effects.write = state.durability.take_write(state.log, state.hard_state, state.snapshot)
         state.durability.release(effects)
         if state.commit_index >= state.first_unemitted:
             effects.first_committed = state.first_unemitted
@@ -137,6 +146,7 @@ class Raft:
             reads.ask_for_confirmation(leader)
         if isinstance(state.role, Leader):
             replication.send_due(state, state.role)
+            snapshots.send_pieces(state, state.role)
             reads.release_confirmed(state, state.role)
         elif not isinstance(state.role, Detached):
             membership.notice_removal(state)
@@ -170,6 +180,8 @@ class Raft:
                 if isinstance(state.role, Detached):
                     membership.welcome(state, request)
                 replication.follow(state, call, request)
+            case InstallSnapshot():
+                snapshots.receive(state, call, request)
             case RequestVote():
                 election.answer_vote_request(state, call, request)
             case RequestPreVote():
@@ -194,6 +206,8 @@ class Raft:
         match request, reply:
             case AppendEntries(), AppendEntriesReply() | Refused() | None:
                 replication.take_reply(state, request, reply)
+            case InstallSnapshot(), InstallSnapshotReply() | Refused() | None:
+                snapshots.take_reply(state, request, reply)
             case RequestVote() | RequestPreVote(), Refused(reason=Reason.REMOVED):
                 membership.be_told_of_removal(state, request)
             case RequestVote(), VoteReply():

@@ -4,9 +4,10 @@ When an entry counts as committed is `commitment`; who is a peer is `membership`
 """
 
 from collections.abc import Sequence
+from typing import Optional
 
 from consensual.raft.core import terms
-from consensual.raft.core.configuration import Electorate
+from consensual.raft.core.configuration import Electorate, NodeId
 from consensual.raft.core.events import CallId
 from consensual.raft.core.identity import is_member
 from consensual.raft.core.log import Entry, NoOp, Payload
@@ -14,6 +15,7 @@ from consensual.raft.core.messages import (
     Accepted,
     AppendEntries,
     AppendEntriesReply,
+    InstallSnapshot,
     Propose,
     Reason,
     Refused,
@@ -39,8 +41,7 @@ def stamp(state: State) -> float:
     It is the last committed stamp plus the node's own monotonic time since it
     learned that; a leader goes on from where it was when it was elected.
     """
-    last = state.log.last_index
-    latest = state.log.entry_at(last).time if last else 0.0
+    latest = state.log.time_at(state.log.last_index)
     return max(latest, state.clock_stamp + (state.now - state.clock_base))
 
 
@@ -102,6 +103,8 @@ def beat(state: State, leader: Leader) -> None:
     leader.heartbeat_deadline = state.now + state.settings.heartbeat
     for progress in leader.peers.values():
         progress.may_probe = True
+        if progress.outgoing is not None:
+            progress.outgoing.is_paused = False
         _send_one(state, leader, progress)
 
 
@@ -121,29 +124,38 @@ def send_due(state: State, leader: Leader) -> None:
             if progress.may_probe:
                 _send_one(state, leader, progress)
             continue
-        while progress.next_index <= state.log.last_index and _has_room(state, progress):
+        while (
+            progress.flow is Flow.REPLICATE
+            and progress.next_index <= state.log.last_index
+            and _has_room(state, progress)
+        ):
             _send_one(state, leader, progress)
-        is_awaited = progress.sent_commit < min(progress.awaited_commit, state.commit_index)
+        is_awaited = progress.flow is Flow.REPLICATE and progress.sent_commit < min(
+            progress.awaited_commit, state.commit_index
+        )
         if (progress.is_due or is_awaited) and _has_room(state, progress):
             _send_one(state, leader, progress)
 
 
 def _has_room(state: State, progress: Progress) -> bool:
     """The window is open, and not for a peer that seems to be away."""
-    return len(progress.in_flight) < state.settings.in_flight_limit and not _is_away(
-        state, progress
-    )
+    return len(progress.in_flight) < state.settings.in_flight_limit and not is_away(state, progress)
 
 
-def _is_away(state: State, progress: Progress) -> bool:
+def is_away(state: State, progress: Progress) -> bool:
+    """The peer was silent for an election timeout: it is sent no more than heartbeats."""
     return progress.heard_at <= state.now - state.settings.election_timeout
 
 
 def _send_one(state: State, leader: Leader, progress: Progress) -> None:
-    """Send the entries that follow, or none to a peer that seems to be away."""
-    log, first = state.log, progress.next_index
+    """Send the entries that follow; none to a peer that seems to be away, or gets a snapshot."""
+    log = state.log
+    if progress.next_index < log.first_index:
+        _begin_at_first(state, progress)
+    first = progress.next_index
     last = first - 1
-    if first <= log.last_index and _has_room(state, progress):
+    is_fed = progress.flow is not Flow.SNAPSHOT and _has_room(state, progress)
+    if first <= log.last_index and is_fed:
         last = min(log.last_within(first, state.settings.message_limit), log.last_index)
     leader.last_number += 1
     commit = min(state.commit_index, last)
@@ -165,16 +177,32 @@ def _send_one(state: State, leader: Leader, progress: Progress) -> None:
         progress.next_index = last + 1
 
 
+def _begin_at_first(state: State, progress: Progress) -> None:
+    """What was to be sent next was compacted away: see whether the peer has it (§7)."""
+    if progress.flow is Flow.SNAPSHOT and state.snapshot is not None:
+        progress.send(state.snapshot)
+    else:
+        progress.probe_from(state.log.first_index)
+
+
+def addressee(
+    state: State, request: AppendEntries | InstallSnapshot
+) -> Optional[tuple[Leader, Progress]]:
+    """Return who was asked, by a leader that still leads in that term, and for whom."""
+    leader = state.role
+    if not isinstance(leader, Leader) or request.term != state.current_term:
+        return None
+    progress = leader.peers.get(request.route.receiver)
+    return (leader, progress) if progress and progress.route == request.route else None
+
+
 def take_reply(
     state: State, request: AppendEntries, reply: AppendEntriesReply | Refused | None
 ) -> None:
     """Count a reply once, for the term and the message that asked; None is a failed call."""
-    leader = state.role
-    if not isinstance(leader, Leader) or request.term != state.current_term:
+    if (found := addressee(state, request)) is None:
         return
-    progress = leader.peers.get(request.route.receiver)
-    if progress is None or progress.route != request.route:
-        return
+    leader, progress = found
     matched_then = progress.in_flight.pop(request.number, None)
     if matched_then is None:
         return
@@ -182,12 +210,11 @@ def take_reply(
         if progress.flow is Flow.REPLICATE:
             progress.probe_from(progress.match_index + 1)
         if isinstance(reply, Refused):
-            _heed_refusal(state, leader, progress, reply)
+            heed_refusal(state, leader, progress, reply)
         return
     if reply.term > state.current_term:
         return terms.observe(state, reply.term)
-    progress.heard_at = state.now
-    progress.acked_number = max(progress.acked_number, request.number)
+    progress.answered(request.number, state.now)
     if reply.success:
         progress.matched(request.prev_log_index + len(request.entries))
         progress.told_commit = max(progress.told_commit, request.leader_commit)
@@ -210,14 +237,20 @@ def _find_agreement(
         )
     if rejected <= progress.match_index:
         return None  # it overtook what it lacked
+    if progress.flow is Flow.SNAPSHOT:
+        return None  # it is on its way
     if progress.flow is Flow.PROBE and rejected != progress.next_index - 1:
         return  # an older probe
     agreed = state.log.last_of_term_at_most(reply.hint_term, min(reply.hint_index, rejected - 1))
+    if agreed < state.log.base_index and state.snapshot is not None:
+        return progress.send(state.snapshot)
     progress.probe_from(agreed + 1)
     progress.may_probe = True
+    return None
 
 
-def _heed_refusal(state: State, leader: Leader, progress: Progress, refusal: Refused) -> None:
+def heed_refusal(state: State, leader: Leader, progress: Progress, refusal: Refused) -> None:
+    """Learn why a peer does not follow."""
     if progress.leaves_at is not None and refusal.reason in (
         Reason.DETACHED,
         Reason.CLUSTER,
@@ -225,11 +258,8 @@ def _heed_refusal(state: State, leader: Leader, progress: Progress, refusal: Ref
     ):
         del leader.peers[progress.member.id]
     elif refusal.reason == Reason.INCARNATION:
-        _name_once(
-            state,
-            progress,
-            'lost its memory and stays silent: detach it, then attach it again',
-        )
+        progress.returned_as = refusal.detail
+        _name_once(state, progress, 'lost its data, so it counts for nothing until it is back')
     elif refusal.reason in (Reason.CLUSTER, Reason.DETACHED, Reason.MISROUTED):
         _name_once(state, progress, f'does not belong to this cluster any more ({refusal.reason})')
 
@@ -250,19 +280,19 @@ def follow(state: State, call: CallId, request: AppendEntries) -> None:
         reply = AppendEntriesReply(reply_route, state.current_term, request.number, False)
         return state.durability.withhold_answer(call, reply)
     terms.observe(state, request.term)
-    _recognise_leader(state, request)
-    previous = request.prev_log_index
-    if not state.log.matches(previous, request.prev_log_term):
-        hint = state.log.last_of_term_at_most(
-            request.prev_log_term, min(previous, state.log.last_index)
-        )
+    recognise_leader(state, request.route.sender)
+    log, previous = state.log, request.prev_log_index
+    is_compacted = previous < log.base_index  # committed here, so it is in the leader's log, too
+    if not is_compacted and not log.matches(previous, request.prev_log_term):
+        hint = log.last_of_term_at_most(request.prev_log_term, min(previous, log.last_index))
+        hint = max(hint, log.base_index)
         reply = AppendEntriesReply(
             reply_route,
             state.current_term,
             request.number,
             False,
             hint,
-            state.log.term_at(hint),
+            log.term_at(hint),
         )
         return state.durability.withhold_answer(call, reply)
     _append_missing(state, request)
@@ -273,35 +303,36 @@ def follow(state: State, call: CallId, request: AppendEntries) -> None:
     return state.durability.withhold_answer(call, reply)
 
 
-def _recognise_leader(state: State, request: AppendEntries) -> None:
-    """Whoever sends AppendEntries of the current term leads it (§5.2)."""
+def recognise_leader(state: State, sender: NodeId) -> None:
+    """Whoever sends AppendEntries or InstallSnapshot of the current term leads it (§5.2, §7)."""
     match state.role:
         case Leader():
-            raise InvariantViolated(
-                f'{request.route.sender} and {state.id} both lead term {state.current_term}'
-            )
+            raise InvariantViolated(f'{sender} and {state.id} both lead term {state.current_term}')
         case Follower() as follower:
-            follower.leader, follower.heard_at = request.route.sender, state.now
+            follower.leader, follower.heard_at = sender, state.now
             follower.is_excused = False
             follower.election_deadline = state.draw_election_deadline()
         case Detached():
             raise InvariantViolated(f'{state.id} is detached and cannot follow')
         case _:
-            terms.become_follower(state, request.route.sender, state.now)
+            terms.become_follower(state, sender, state.now)
 
 
 def _append_missing(state: State, request: AppendEntries) -> None:
     """Append what is not there yet; truncate only where entries conflict (§5.3).
 
-    A delayed message whose entries are all there removes nothing.
+    A delayed message whose entries are all there removes nothing. What was compacted away
+    is committed, so it is the same.
     """
-    log, index = state.log, request.prev_log_index
-    known = min(len(request.entries), log.last_index - index)
+    log = state.log
+    index = max(request.prev_log_index, log.base_index)
+    entries = request.entries[index - request.prev_log_index :]
+    known = min(len(entries), log.last_index - index)
     for position in range(known):
-        if log.term_at(index + 1 + position) != request.entries[position].term:
+        if log.term_at(index + 1 + position) != entries[position].term:
             known = position
             break
-    if known == len(request.entries):
+    if known == len(entries):
         return
     if index + known < log.last_index:
         if index + known < state.commit_index:
@@ -310,4 +341,4 @@ def _append_missing(state: State, request: AppendEntries) -> None:
                 f'committed up to {state.commit_index}'
             )
         state.truncate(index + known + 1)
-    state.append(request.entries[known:])
+    state.append(entries[known:])

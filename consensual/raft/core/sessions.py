@@ -63,6 +63,11 @@ class Sessions(Generic[Outcome]):
         if len(self._sessions) > self._capacity:
             self._sessions.popitem(last=False)
 
+    def resume(self, index: int, lowest: int, outcomes: dict[int, Outcome]) -> None:
+        """Take up a session as it was; the one used longest ago is to be taken up first."""
+        session = self._sessions[index] = Session()
+        session.lowest, session.outcomes = lowest, outcomes
+
     def find(self, command: Command) -> Optional[Session[Outcome]]:
         """Return the session in which the command counts, None when it must not be applied.
 

@@ -17,10 +17,19 @@ from consensual.raft.core.configuration import (
     NodeId,
 )
 from consensual.raft.core.durability import Durability
-from consensual.raft.core.effects import WARNING, Effects, HardState, Notice, Stored
+from consensual.raft.core.effects import (
+    WARNING,
+    Effects,
+    HardState,
+    Notice,
+    Snapshot,
+    Stored,
+)
 from consensual.raft.core.log import Entry, Log, Reconfiguration
 from consensual.raft.core.messages import Route
+from consensual.raft.core.pieces import Incoming
 from consensual.raft.core.roles import Detached, Follower, Leader, Role
+from consensual.raft.errors import StorageCorrupted
 
 
 class Settings(Struct, frozen=True):
@@ -28,6 +37,9 @@ class Settings(Struct, frozen=True):
 
     in_flight_limit: messages with entries under way to one peer.
     uncommitted_limit: bytes that the leader takes in before they are committed.
+    snapshot_every: entries from one snapshot to the next, and that the log keeps behind one.
+    chunk_limit: bytes of a snapshot in one message.
+    chunks_in_flight: messages with them under way to one peer.
     """
 
     heartbeat: float
@@ -36,6 +48,9 @@ class Settings(Struct, frozen=True):
     message_limit: int = 1 << 18
     in_flight_limit: int = 16
     uncommitted_limit: int = 1 << 26
+    snapshot_every: int = 10_000
+    chunk_limit: int = 1 << 15
+    chunks_in_flight: int = 8
 
 
 class Configured(Struct, frozen=True):
@@ -54,12 +69,44 @@ class Configured(Struct, frozen=True):
 _NOBODY = Configured(0, 0, Reconfiguration(Configuration()))
 
 
+def _configured(snapshot: Snapshot) -> Configured:
+    return Configured(
+        snapshot.configuration_index, snapshot.configuration_term, snapshot.configuration
+    )
+
+
+def _recovered_log(stored: Stored) -> Log:
+    """Return the stored log; where it begins within what the snapshot covers, one entry less.
+
+    Of that entry only the term is needed, to which the next ones are matched (§5.3).
+    Raises `StorageCorrupted` for a log with a gap.
+    """
+    first, snapshot = stored.first_index, stored.snapshot
+    covered, last = snapshot.index if snapshot is not None else 0, first + len(stored.entries) - 1
+    if first > covered + 1 or last < covered:
+        raise StorageCorrupted(
+            f'the stored log goes from entry {first} to {last}, which the stored snapshot, of '
+            f'the entries up to {covered}, does not fit'
+        )
+    if snapshot is not None and first == snapshot.index + 1:
+        base = snapshot.index, snapshot.term, snapshot.time
+        return Log(stored.entries, *base)
+    if first == 1:
+        return Log(stored.entries)
+    base_entry, *entries = stored.entries
+    return Log(entries, first, base_entry.term, base_entry.time)
+
+
 class State:
     """One node's state; Figure 2's, and what the later sections add.
 
     first_unemitted: the first committed entry that the driver was not given yet.
     history: the configurations in the log; `configured` is the one in force.
     heeded: the committed configuration in which this node looked for itself last.
+    snapshot: what stands for the entries that were compacted away, and for some that were not.
+    incoming: the snapshot that a leader is sending.
+    knows_its_past: false where a configuration that named this node may have been
+        compacted away in an earlier run.
     clock_stamp, clock_base: the cluster's time, and the instant at which it was that.
     """
 
@@ -79,7 +126,9 @@ class State:
         'heeded',
         'history',
         'incarnation',
+        'incoming',
         'is_attached',
+        'knows_its_past',
         'log',
         'me',
         'now',
@@ -87,6 +136,7 @@ class State:
         'random',
         'role',
         'settings',
+        'snapshot',
         'voted_for',
     )
 
@@ -106,13 +156,19 @@ class State:
         self.now = now
         self.effects = Effects()
         self.pre_vote_round = 0
-        self.log = Log(stored.entries if stored is not None else ())
+        self.snapshot = stored.snapshot if stored is not None else None
+        self.incoming: Optional[Incoming] = None
+        self.log = _recovered_log(stored) if stored is not None else Log()
         self.durability = Durability(self.log.last_index)
-        self.commit_index = min(commit_index, self.log.last_index)
+        self.commit_index = min(max(commit_index, self.snapshot_index), self.log.last_index)
         self.first_unemitted = self.commit_index + 1
         self.clock_stamp, self.clock_base = 0.0, now
         self.history = [_NOBODY]
         self.heeded = _NOBODY
+        if self.snapshot is not None:
+            self.effects.restore = self.snapshot
+            self.clock_stamp = self.snapshot.time
+            self.history.append(_configured(self.snapshot))
         if stored is None:
             self.forget_identity()
         else:
@@ -130,7 +186,10 @@ class State:
         self.configured: Configured
         self.committed_configured: Configured
         self.electorate: Electorate
-        self.note_configurations(1)
+        self.note_configurations(max(self.log.first_index, self.history[-1].index + 1))
+        self.knows_its_past = self.snapshot is None or any(
+            self.me in configured.configuration.members for configured in self.history
+        )
         self.role: Role = (
             Follower(self.draw_election_deadline(), now) if self.is_attached else Detached()
         )
@@ -172,8 +231,10 @@ class State:
 
     def reset(self) -> None:
         """Forget everything: an empty node, in another life, of no cluster."""
-        self.log.truncate(1)
-        self.durability.log_changed(1)
+        self.log.replace(0, 0, 0.0)
+        self.snapshot = self.incoming = self.effects.restore = None
+        self.knows_its_past = True
+        self.durability.log_erased()
         self.commit_index, self.first_unemitted = 0, 1
         self.clock_stamp, self.clock_base = 0.0, self.now
         self.drop_configurations(1)
@@ -263,7 +324,32 @@ class State:
         self.commit_index = index
         self.note_commit()
         if not isinstance(self.role, Leader):
-            self.clock_stamp, self.clock_base = self.log.entry_at(index).time, self.now
+            self.clock_stamp, self.clock_base = self.log.time_at(index), self.now
+
+    # snapshot
+
+    @property
+    def snapshot_index(self) -> int:
+        """The last entry that the snapshot covers, 0 where there is none."""
+        return self.snapshot.index if self.snapshot is not None else 0
+
+    def compact(self, snapshot: Snapshot, base_index: int) -> None:
+        """Let the snapshot stand for the entries up to its index; drop those to `base_index`."""
+        self.snapshot = snapshot
+        self.log.compact(base_index)
+        self.durability.snapshot_taken()
+
+    def install(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in the place of the whole log, and of all configurations since (§7)."""
+        self.snapshot = self.effects.restore = snapshot
+        self.log.replace(snapshot.index, snapshot.term, snapshot.time)
+        self.durability.snapshot_installed(snapshot.index)
+        self.first_unemitted = snapshot.index + 1
+        configured = _configured(snapshot)
+        earlier = [other for other in self.history if other.index < configured.index]
+        self.history = [*earlier, configured] if configured.index else [_NOBODY]
+        self.commit(snapshot.index)
+        self._use_latest_configuration()
 
     # roles
 

@@ -5,7 +5,7 @@ Knows processors and outcomes; what is committed it is told.
 
 import inspect
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Task, sleep, wait
+from asyncio import AbstractEventLoop, CancelledError, Future, Task, sleep, wait
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -13,16 +13,22 @@ from typing import Any, Optional
 
 from msgspec import Struct
 
+from consensual.raft.core.effects import Snapshot
 from consensual.raft.core.log import Command, Entry, OpenSession, Reconfiguration
-from consensual.raft.core.sessions import Sessions
+from consensual.raft.core.sessions import Session, Sessions
 from consensual.raft.driver import parameters
 from consensual.raft.driver.cancellation import is_being_cancelled
-from consensual.raft.driver.ports import Context, Processor, StateMachine
+from consensual.raft.driver.image import Capture, Image, decode, store
+from consensual.raft.driver.outcome import Outcome
+from consensual.raft.driver.ports import Context, Processor, Snapshotting, StateMachine
 from consensual.raft.errors import (
     ConsensualError,
     InvariantViolated,
+    NodeStopped,
     OutcomeUnknown,
     ProcessorFailed,
+    SnapshotFailed,
+    SnapshotUnsupported,
     UnknownAction,
     WaitingInsideProcessor,
 )
@@ -31,25 +37,18 @@ SLICE = 0.005
 """Seconds of applying after which the loop gets its turn, for heartbeats above all."""
 
 
-class Outcome:
-    """What became of a command: a value, or the error that its caller is given."""
-
-    __slots__ = 'error', 'value'
-
-    def __init__(self, value: Any, error: Optional[ConsensualError] = None) -> None:
-        self.value, self.error = value, error
-
-
 class Listener(Struct):
     """Who is told what was applied: a command's outcome, a session, a configuration.
 
     was_reset: everything was forgotten instead.
+    was_restored: what was applied was taken over from a snapshot, with these sessions.
     """
 
     command_applied: Callable[[Command, Outcome], None]
     session_opened: Callable[[int, str], None]
     configuration_applied: Callable[[Reconfiguration], None]
     was_reset: Callable[[], None]
+    was_restored: Callable[[Mapping[int, Session[Outcome]]], None]
 
 
 def _ignore(*_: object) -> None:
@@ -95,7 +94,7 @@ class Applier:
     ) -> None:
         self.applied_index = 0
         self.spoiled_by: Optional[ConsensualError] = None
-        self.listener = Listener(_ignore, _ignore, _ignore, _ignore)
+        self.listener = Listener(_ignore, _ignore, _ignore, _ignore, _ignore)
         self._processors = dict(processors)
         self._with_context = {
             name for name, processor in processors.items() if takes_context(processor)
@@ -106,12 +105,13 @@ class Applier:
         self._sessions: Sessions[Outcome] = Sessions()
         self._backlog: deque[tuple[int, Entry]] = deque()
         self._waiting: list[tuple[int, Callable[[], None]]] = []
-        self._between: list[Callable[[], None]] = []
+        self._between: list[tuple[Callable[[], None], Callable[[ConsensualError], None]]] = []
         self._loop: Optional[AbstractEventLoop] = None
         self._drain_task: Optional[Task[None]] = None
         self._is_awaiting = False
         self._is_scheduled = False
         self._is_reset_due = False
+        self._restoring: Optional[tuple[Snapshot, Optional[Future[Image]]]] = None
         self._marker = _Applying()
 
     def __repr__(self) -> str:
@@ -128,8 +128,12 @@ class Applier:
         self._loop = None
         self._backlog.clear()
         self._waiting.clear()
+        self._give_up_restoring()
         if self._drain_task is not None:
             await wait([self._drain_task])
+        between, self._between = self._between, []
+        for _, give_up in between:
+            give_up(NodeStopped('the node was stopped'))
 
     def abandon(self) -> None:
         """The loop was closed: what went on there never goes on."""
@@ -137,6 +141,7 @@ class Applier:
             self.spoil('the loop was closed within a command')
         self._loop = self._drain_task = None
         self._is_awaiting = self._is_scheduled = False
+        self._restoring = None
         self._backlog.clear()
         self._waiting.clear()
         self._between.clear()
@@ -149,6 +154,7 @@ class Applier:
     def reset(self) -> None:
         """Forget everything that was applied, once the processor that runs has ended."""
         self._backlog.clear()
+        self._give_up_restoring()
         waiting, self._waiting = self._waiting, []
         self.applied_index = 0
         self.listener.was_reset()
@@ -156,6 +162,7 @@ class Applier:
             self._is_reset_due = True
         else:
             self._empty()
+            self._tell_between()
         for _, callback in waiting:
             callback()
 
@@ -168,6 +175,81 @@ class Applier:
             except Exception as error:  # noqa: BLE001 - the user's: there is no going on
                 self._fail(f'reset() of the state machine raised {_text_of(error)}')
 
+    @property
+    def can_snapshot(self) -> bool:
+        """The state machine can be taken a snapshot of, and be restored from one."""
+        return isinstance(self._state_machine, Snapshotting)
+
+    def capture(self) -> Capture:
+        """Take a snapshot of everything; to be called between commands.
+
+        Raises `SnapshotUnsupported`, and `SnapshotFailed` when `snapshot()` raised.
+        """
+        machine = self._snapshotting()
+        try:
+            state = machine.snapshot()
+        except Exception as error:
+            raise SnapshotFailed(
+                f'snapshot() of the state machine raised {_text_of(error)}'
+            ) from error
+        return Capture(self.applied_index, state, store(self._sessions.by_id))
+
+    def _snapshotting(self) -> Snapshotting:
+        if not isinstance(self._state_machine, Snapshotting):
+            raise SnapshotUnsupported(
+                'snapshots take a state machine with snapshot() and restore(value): '
+                'give one to Node.from_url(state_machine=…)'
+            )
+        return self._state_machine
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take over what a snapshot holds, once the processor that runs has ended.
+
+        Its data are decoded in another thread; what is fed meanwhile is applied afterwards.
+        """
+        if snapshot.index <= self.applied_index:
+            return
+        self._give_up_restoring()
+        self._backlog.clear()
+        self._restoring = snapshot, None
+        if not self._is_awaiting:
+            self._begin_to_restore()
+
+    def _begin_to_restore(self) -> None:
+        if self._restoring is None or self._loop is None:
+            return
+        snapshot, _ = self._restoring
+        decoding = self._loop.run_in_executor(None, decode, snapshot.data)
+        self._restoring = snapshot, decoding
+        decoding.add_done_callback(self._end_restoring)
+
+    def _end_restoring(self, decoding: 'Future[Image]') -> None:
+        if self._restoring is None or self._restoring[1] is not decoding:
+            return
+        (snapshot, _), self._restoring = self._restoring, None
+        try:
+            image = decoding.result()
+            self._snapshotting().restore(image.state)
+        except Exception as error:  # whatever it is: the state is nobody's
+            self._logger.exception('the snapshot up to %d could not be restored', snapshot.index)
+            return self._fail(
+                f'the snapshot of the entries up to {snapshot.index} could not be restored: '
+                f'{_text_of(error)}'
+            )
+        self._sessions = image.sessions
+        self.applied_index = snapshot.index
+        self.listener.was_restored(self._sessions.by_id)
+        self.listener.configuration_applied(snapshot.configuration)
+        self._tell_between()
+        self._tell_waiting()
+        return self.run()
+
+    def _give_up_restoring(self) -> None:
+        """It is overtaken, or the node stops: what is decoded is not waited for."""
+        if self._restoring is not None and self._restoring[1] is not None:
+            self._restoring[1].cancel()
+        self._restoring = None
+
     def when_applied(self, index: int, callback: Callable[[], None]) -> None:
         """Call back once the entry at that index was applied here, at once if it was.
 
@@ -178,10 +260,20 @@ class Applier:
         else:
             self._waiting.append((index, callback))
 
-    def between_commands(self, callback: Callable[[], None]) -> None:
-        """Call back when no command is half applied, at once if none is."""
-        if self._is_awaiting:
-            self._between.append(callback)
+    @property
+    def is_restoring(self) -> bool:
+        """A snapshot is about to replace the state, which is out of date."""
+        return self._restoring is not None
+
+    def between_commands(
+        self, callback: Callable[[], None], give_up: Callable[[ConsensualError], None]
+    ) -> None:
+        """Call back when no command is half applied, nor a snapshot; at once if none is.
+
+        Where the node stops before, the other function is called with the error.
+        """
+        if self._is_awaiting or self.is_restoring:
+            self._between.append((callback, give_up))
         else:
             callback()
 
@@ -208,7 +300,7 @@ class Applier:
     def _apply_slice(self, loop: AbstractEventLoop) -> Optional[tuple[int, Entry, Awaitable[Any]]]:
         """Apply until a processor has to be awaited, or the slice is over."""
         end = loop.time() + SLICE
-        while self._backlog:
+        while self._backlog and not self.is_restoring:
             index, entry = self._backlog.popleft()
             try:
                 awaitable = self._apply(index, entry)
@@ -237,15 +329,17 @@ class Applier:
                 outcome = await self._await(index, entry, awaitable)
                 if self._is_reset_due:
                     self._empty()
-                else:
+                elif not self.is_restoring:
                     self._record(index, entry, outcome)
+                if self.is_restoring:
+                    return self._begin_to_restore()
                 self._tell_between()
                 self._tell_waiting()
                 if loop.time() > end:
                     await sleep(0)
                     end = loop.time() + SLICE
                 while (awaited := self._apply_slice(loop)) is None:
-                    if not self._backlog:
+                    if not self._backlog or self.is_restoring:
                         return
                     await sleep(0)
                 index, entry, awaitable = awaited
@@ -344,7 +438,7 @@ class Applier:
 
     def _tell_between(self) -> None:
         between, self._between = self._between, []
-        for callback in between:
+        for callback, _ in between:
             callback()
 
     def _tell_waiting(self) -> None:

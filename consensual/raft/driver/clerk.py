@@ -6,14 +6,16 @@ wherever they may have been lost; the session table sorts out what came twice.
 
 from asyncio import Future, TimerHandle
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from typing import Any, Optional, Union
 
 from consensual.raft.core.configuration import Member
 from consensual.raft.core.log import Command, OpenSession
 from consensual.raft.core.messages import Accepted, Propose, Reply, Request, Route
-from consensual.raft.driver.applier import Outcome
+from consensual.raft.core.sessions import Session
 from consensual.raft.driver.deadlines import Deadlines
 from consensual.raft.driver.engine import Engine
+from consensual.raft.driver.outcome import Outcome
 from consensual.raft.errors import ConsensualError, NoLeader, NotMember, OutcomeUnknown, Overloaded
 
 COMMAND_LIMIT, SIZE_LIMIT = 4096, 1 << 24
@@ -229,6 +231,20 @@ class Clerk:
     def was_reset(self) -> None:
         """The session is no more, nor any other."""
         self._leave_session()
+
+    def was_restored(self, sessions: Mapping[int, Session[Outcome]]) -> None:
+        """What was applied was taken over from a snapshot: see what became of the calls."""
+        self._engine.schedule()
+        if self._session is None:
+            self._is_session_asked = False  # it may have been opened, and was not seen
+            return
+        session = sessions.get(self._session)
+        if session is None:
+            return self._leave_session()
+        for sequence, call in list(self._pending.items()):
+            outcome = session.outcomes.get(sequence)
+            if outcome is not None and call.command is not None:
+                self.command_applied(call.command, outcome)
 
     def _leave_session(self) -> None:
         """The session was evicted: the next commands get another."""

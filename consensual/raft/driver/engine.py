@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Optional, Protocol, TypeVar, Union
 
 from consensual.raft.core.configuration import Address, Member
-from consensual.raft.core.effects import Effects, Write
+from consensual.raft.core.effects import Effects, Stored, Write
 from consensual.raft.core.events import Event, Failed, Persisted, Received, Replied, Woken
 from consensual.raft.core.membership import contacts, contacts_key
 from consensual.raft.core.messages import (
@@ -33,6 +33,7 @@ from consensual.raft.errors import (
     ConsensualError,
     InvariantViolated,
     NodeStopped,
+    SnapshotUnsupported,
     StorageError,
     StorageFailed,
 )
@@ -119,6 +120,7 @@ class Engine:
             raise StorageFailed(f'the storage cannot be read: {error!r}') from error
         seed = self._random.getrandbits(64)
         try:
+            self._check_restorable(stored)
             beginning = Beginning(self._address, self.settings, seed, stored, self.loop.time())
             self._raft = (
                 beginning.make()
@@ -130,6 +132,13 @@ class Engine:
             raise
         self.recovered_index = self._raft.state.log.last_index
         self.schedule()
+
+    def _check_restorable(self, stored: Optional[Stored]) -> None:
+        if stored is not None and stored.snapshot is not None and not self._applier.can_snapshot:
+            raise SnapshotUnsupported(
+                f'the storage of {self._address.id} begins with a snapshot, and its state machine '
+                'has no snapshot() and restore(value): give the one with which it was written'
+            )
 
     async def stop(self, error: Optional[ConsensualError] = None) -> None:
         """End everything that goes on; whatever waits gets the error."""
@@ -276,7 +285,8 @@ class Engine:
         return self._last_call
 
     async def until_durable(self) -> None:
-        """Wait until everything that stands now is durable."""
+        """Wait until everything that stands now is durable. Raises why the engine stopped."""
+        self.refuse_stopped()
         if not self.state.durability.is_settled:
             future: Future[None] = self.loop.create_future()
             self._until_durable.append(future)
@@ -314,6 +324,8 @@ class Engine:
             if effects.reset:
                 self.recovered_index = 0
                 self._applier.reset()
+            if effects.restore is not None:
+                self._applier.restore(effects.restore)
             if effects.committed:
                 self._applier.feed(effects.first_committed, effects.committed)
             if effects.write is None or not self._is_written_at_once(effects.write):

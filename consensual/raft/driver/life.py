@@ -13,17 +13,26 @@ from consensual.raft.driver.changes import Changes
 from consensual.raft.driver.clerk import Clerk
 from consensual.raft.driver.engine import Engine
 from consensual.raft.driver.reader import Reader
+from consensual.raft.driver.snapshotter import Snapshotter
 from consensual.raft.errors import ConsensualError, NodeStopped, WrongLoop
 
 
 class Run:
     """The parts of a node that live from a start to the next stop."""
 
-    def __init__(self, engine: Engine, clerk: Clerk, reader: Reader, changes: Changes) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clerk: Clerk,
+        reader: Reader,
+        changes: Changes,
+        snapshotter: Snapshotter,
+    ) -> None:
         self.engine = engine
         self.clerk = clerk
         self.reader = reader
         self.changes = changes
+        self.snapshotter = snapshotter
 
 
 class Life:
@@ -61,6 +70,11 @@ class Life:
     def run(self) -> Optional[Run]:
         """The run that goes on, None before it has recovered and after it ended."""
         return self._run
+
+    @property
+    def failure(self) -> Optional[ConsensualError]:
+        """Why the last run ended by itself, None if it did not."""
+        return None if isinstance(self._stopped_by, NodeStopped) else self._stopped_by
 
     @property
     def state(self) -> Optional[State]:

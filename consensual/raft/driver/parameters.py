@@ -31,7 +31,7 @@ def encode(action: str, parameters: Any) -> str:
             f'parameters of {action!r} cannot be carried as JSON: {error}'
         ) from error
     if decoded != parameters:
-        _check_equal(parameters, decoded, f'the parameters of {action!r}: value')
+        check_equal(parameters, decoded, f'the parameters of {action!r}: value')
     if len(data) + len(action) > SIZE_LIMIT:
         raise InvalidParameters(
             f'parameters of {action!r} take {len(data)} bytes; a command may take {SIZE_LIMIT}: '
@@ -42,16 +42,16 @@ def encode(action: str, parameters: Any) -> str:
     return data.decode()
 
 
-def _check_equal(value: Any, decoded: Any, path: str) -> None:
-    """Find what does not come back as it went."""
+def check_equal(value: Any, decoded: Any, path: str) -> None:
+    """Raise `InvalidParameters` for what does not come back as it went; tuples may be lists."""
     if isinstance(value, (list, tuple)) and isinstance(decoded, list):
         for position, pair in enumerate(zip(value, decoded, strict=True)):
-            _check_equal(*pair, f'{path}[{position}]')
+            check_equal(*pair, f'{path}[{position}]')
     elif isinstance(value, dict) and isinstance(decoded, dict):
         for key, item in value.items():
             if not isinstance(key, str) or key not in decoded:
                 raise InvalidParameters(f'{path} has the key {key!r}: JSON has only str keys')
-            _check_equal(item, decoded[key], f'{path}[{key!r}]')
+            check_equal(item, decoded[key], f'{path}[{key!r}]')
     elif value != decoded:
         raise InvalidParameters(
             f'{path} is {value!r}, a {type(value).__name__}, which JSON cannot carry: '

@@ -97,7 +97,8 @@ class Storage(Protocol):
 class StateMachine(Protocol):
     """Replicated state as an object, which a node can also empty.
 
-    Its `queries`, where it has that attribute, are read-only functions by name.
+    Its `queries`, where it has that attribute, are read-only functions by name. With
+    `snapshot` and `restore` (see `Snapshotting`) the log can be compacted; without them it is kept.
     """
 
     @property
@@ -106,6 +107,24 @@ class StateMachine(Protocol):
 
     def reset(self) -> None:
         """Return to the state before any command."""
+
+
+@runtime_checkable
+class Snapshotting(Protocol):
+    """The part of a StateMachine that lets the log be compacted (§7)."""
+
+    def snapshot(self) -> Any:
+        """Return the state as a copy, of JSON types, that later commands do not change.
+
+        Called between two commands, on the event loop, which it holds up: it should be
+        quick. The copy is encoded elsewhere.
+        """
+
+    def restore(self, value: Any) -> None:
+        """Replace the state by one that `snapshot` returned, on this node or another one.
+
+        Tuples come as lists. The value is this state machine's to keep.
+        """
 
 
 class Endpoint(Protocol):
@@ -126,6 +145,7 @@ __all__ = [
     'Processor',
     'Receiver',
     'Sender',
+    'Snapshotting',
     'StateMachine',
     'Storage',
     'Stored',

@@ -24,6 +24,7 @@ class NodeStatus(Struct, frozen=True):
     voters: everyone who votes; while not `stable`, those of both configurations.
     stable: no membership change is under way, as far as its log tells.
     last_index, commit_index, applied_index, snapshot_index: positions in its log.
+    failure: why it stopped by itself, as text; None when it did not.
     """
 
     url: URL
@@ -39,13 +40,21 @@ class NodeStatus(Struct, frozen=True):
     commit_index: int
     applied_index: int
     snapshot_index: int
+    failure: Optional[str] = None
 
 
-def describe(url: URL, node_id: str, state: Optional[State], applied_index: int) -> NodeStatus:
-    """Return the status of a node; one that was never started has no state."""
+def describe(
+    url: URL,
+    node_id: str,
+    state: Optional[State],
+    applied_index: int,
+    failure: Optional[Exception],
+) -> NodeStatus:
+    """Return the status of a node; one that does not run has no state."""
+    reason = f'{type(failure).__name__}: {failure}' if failure is not None else None
     if state is None:
         return NodeStatus(
-            url, node_id, 'detached', 0, None, None, (), (), True, 0, 0, applied_index, 0
+            url, node_id, 'detached', 0, None, None, (), (), True, 0, 0, applied_index, 0, reason
         )
     leader = state.leader
     leader_url = None
@@ -68,7 +77,8 @@ def describe(url: URL, node_id: str, state: Optional[State], applied_index: int)
         state.log.last_index,
         state.commit_index,
         applied_index,
-        0,
+        state.snapshot_index,
+        reason,
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import count
 from random import Random
 from typing import Any, Optional, Protocol, Self, TypeVar, Union
+from zlib import crc32
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -353,7 +354,8 @@ def entries_of_every_kind() -> list[Entry]:
 def snapshot_of(index: int, data: bytes = b'state', number: int = 1) -> Snapshot:
     """Return a snapshot of the entries up to that index; another number, other contents."""
     configuration = Reconfiguration(JOINT, TEXT, f'{number}')
-    return Snapshot(index, 2**53 + number, number / 7, index, 2**40, configuration, data)
+    term, time, checksum = 2**53 + number, number / 7, crc32(data)
+    return Snapshot(index, term, time, index, 2**40, configuration, data, checksum)
 
 
 def random_write(random: Random, model: Model) -> Write:

@@ -1,0 +1,210 @@
+"""What is in a snapshot's data: the state machine's state and the client sessions, as JSON.
+
+Encoded and decoded in a worker thread, piece by piece, so that the event loop gets its turn
+between two of them.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Optional
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
+
+from consensual.raft.core.messages import SNAPSHOT_LIMIT
+from consensual.raft.core.sessions import Session, Sessions
+from consensual.raft.driver import parameters
+from consensual.raft.driver.outcome import Outcome
+from consensual.raft.errors import OutcomeUnknown, ProcessorFailed, SnapshotFailed
+
+BATCH = 256
+"""Items of an array or an object that are encoded at once."""
+
+LARGE = 1 << 16
+"""Bytes of JSON text that are decoded at once, unless they are one value that has no items."""
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class StoredOutcome(Struct, frozen=True, omit_defaults=True):
+    """What became of a command: its value, or the text of its failure.
+
+    is_lost: it was applied, with a result that JSON cannot carry.
+    """
+
+    sequence: int
+    value: msgspec.Raw = msgspec.Raw(b'null')
+    error: Optional[str] = None
+    is_lost: bool = False
+
+
+class StoredSession(Struct, frozen=True):
+    """A client session; see `Session`."""
+
+    id: int
+    lowest: int
+    outcomes: list[StoredOutcome]
+
+
+class _Image(Struct, frozen=True):
+    """The layout of the data."""
+
+    sessions: list[StoredSession]
+    state: msgspec.Raw
+
+
+class Capture(Struct, frozen=True):
+    """All that a snapshot holds, at one moment, apart from what goes on changing.
+
+    index: of the last entry that was applied.
+    """
+
+    index: int
+    state: Any
+    sessions: list[StoredSession]
+
+    def encode(self) -> tuple[bytes, int]:
+        """Return the data of a snapshot and their CRC-32.
+
+        Raises `SnapshotFailed` for a state that would not come back as it is, or is too large.
+        """
+        try:
+            pieces = [b'{"sessions":', _encode(self.sessions), b',"state":', *_pieces(self.state)]
+        except (
+            TypeError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+            msgspec.MsgspecError,
+        ) as error:
+            raise SnapshotFailed(
+                f'what snapshot() of the state machine returned cannot be carried as JSON: {error}'
+            ) from error
+        data = b''.join((*pieces, b'}'))
+        if len(data) > SNAPSHOT_LIMIT:
+            raise SnapshotFailed(
+                f'a snapshot would take {len(data)} bytes, and may take {SNAPSHOT_LIMIT}'
+            )
+        return data, crc32(data)
+
+
+class Image(Struct, frozen=True):
+    """What a snapshot's data tell."""
+
+    state: Any
+    sessions: Sessions[Outcome]
+
+
+def decode(data: bytes) -> Image:
+    """Return what is in the data of a snapshot. Raises `msgspec.MsgspecError`."""
+    image = msgspec.json.decode(data, type=_Image)
+    sessions: Sessions[Outcome] = Sessions()
+    for stored in image.sessions:
+        outcomes = {outcome.sequence: _outcome(outcome) for outcome in stored.outcomes}
+        sessions.resume(stored.id, stored.lowest, outcomes)
+    return Image(_value(image.state), sessions)
+
+
+def store(sessions: Mapping[int, Session[Outcome]]) -> list[StoredSession]:
+    """Return the sessions as they are kept, apart from results that their callers may change."""
+    return [
+        StoredSession(
+            number,
+            session.lowest,
+            [_stored(sequence, outcome) for sequence, outcome in session.outcomes.items()],
+        )
+        for number, session in sessions.items()
+    ]
+
+
+def _stored(sequence: int, outcome: Outcome) -> StoredOutcome:
+    if isinstance(outcome.error, ProcessorFailed):
+        return StoredOutcome(sequence, error=str(outcome.error))
+    if outcome.error is not None:
+        return StoredOutcome(sequence, is_lost=True)
+    try:
+        return StoredOutcome(sequence, msgspec.Raw(_faithful(outcome.value)))
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        return StoredOutcome(sequence, is_lost=True)
+
+
+def _outcome(stored: StoredOutcome) -> Outcome:
+    if stored.error is not None:
+        return Outcome(None, ProcessorFailed(stored.error))
+    if stored.is_lost:
+        return Outcome(
+            None,
+            OutcomeUnknown(
+                'the command was applied, but its result is not known here: this node took it '
+                'over from a snapshot, and JSON cannot carry it'
+            ),
+        )
+    return Outcome(_decode(stored.value))
+
+
+def _faithful(value: Any) -> bytes:
+    """Return the value as JSON text that decodes to an equal one; raise for anything else."""
+    data = _encode(value)
+    decoded = _decode(data)
+    if decoded != value:
+        parameters.check_equal(value, decoded, 'it')
+    return data
+
+
+def _pieces(value: Any, depth: int = 4) -> Iterator[bytes]:
+    """Yield the JSON text of a value, none of the pieces long as far as can be helped."""
+    if depth and isinstance(value, dict) and value:
+        opening = b'{'
+        items = iter(value.items())
+        while batch := dict(islice(items, BATCH)):
+            if any(map(_has_many, batch.values())):
+                for key, item in batch.items():
+                    yield opening + _faithful({key: None})[1:-5]
+                    yield from _pieces(item, depth - 1)
+                    opening = b','
+            else:
+                yield opening + _faithful(batch)[1:-1]
+            opening = b','
+        yield b'}'
+    elif depth and isinstance(value, (list, tuple)) and value:
+        opening = b'['
+        for start in range(0, len(value), BATCH):
+            part = value[start : start + BATCH]
+            if any(map(_has_many, part)):
+                for item in part:
+                    yield opening
+                    yield from _pieces(item, depth - 1)
+                    opening = b','
+            else:
+                yield opening + _faithful(part)[1:-1]
+            opening = b','
+        yield b']'
+    else:
+        yield _faithful(value)
+
+
+def _has_many(value: Any) -> bool:
+    """Tell whether the value is better encoded in pieces itself."""
+    if isinstance(value, (dict, list, tuple)):
+        items = value.values() if isinstance(value, dict) else value
+        return len(value) > BATCH or any(
+            isinstance(item, (dict, list, tuple)) and len(item) > BATCH
+            for item in islice(items, BATCH)
+        )
+    return False
+
+
+def _value(data: msgspec.Raw) -> Any:
+    """Decode JSON text, item by item where it is long."""
+    if len(data) < LARGE:
+        return _decode(data)
+    match memoryview(data)[0]:
+        case 0x7B:  # {
+            return {key: _value(item) for key, item in _decode_object(data).items()}
+        case 0x5B:  # [
+            return [_value(item) for item in _decode_array(data)]
+    return _decode(data)
