@@ -95,7 +95,7 @@ def asking(history: History) -> Callable[[Random], Ask]:
 
 def live(seed: int, make_store: Callable[[], KeyValueStore]) -> tuple[History, Result]:
     """Let clients ask a cluster that is tormented; return what they were told, and the verdict."""
-    with Simulation(make_store, seed=seed) as simulation:
+    with Simulation(make_store, seed=seed, snapshot_every=10) as simulation:
         simulation.found(3)
         clients = Clients(simulation, asking(simulation.history), pause=0.3)
         play(simulation, draw_schedule(Random(seed), simulation.names, SECONDS))
@@ -155,7 +155,7 @@ def draw_expiring(random: Random) -> Ask:
 @pytest.mark.parametrize('seed', range(6))
 def test_expiry_is_the_same_everywhere(seed: int) -> None:
     """Leaders and clocks come and go; the kit compares all results and all states meanwhile."""
-    with Simulation(KeyValueStore, seed=seed) as simulation:
+    with Simulation(KeyValueStore, seed=seed, snapshot_every=10) as simulation:
         first, *_ = simulation.found(3)
         first.execute('put', {'key': 'kept', 'value': 1, 'ttl': 1e6}).result()
         clients = Clients(simulation, draw_expiring, count=5, pause=0.1)

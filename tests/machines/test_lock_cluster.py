@@ -72,7 +72,7 @@ def live(seed: int, ttl: float, releases: float) -> History:
         for blow in draw_schedule(Random(seed), ['n1', 'n2', 'n3'], SECONDS)
         if not isinstance(blow.fault, faults.SetClockRate)
     ]
-    with Simulation(Lock, seed=seed) as simulation:
+    with Simulation(Lock, seed=seed, snapshot_every=10) as simulation:
         simulation.found(3)
         clients = Clients(simulation, asking(simulation.history, ttl, releases), pause=0.3)
         play(simulation, schedule)
