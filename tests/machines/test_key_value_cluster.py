@@ -171,6 +171,29 @@ def test_expiry_is_the_same_everywhere(seed: int) -> None:
             assert [item['key'] for item in page['items']] == ['kept', 'last']
 
 
+def test_newcomers_and_restarted_nodes_go_on_from_a_snapshot() -> None:
+    """Values, versions and instants of expiry came with it; the entries themselves are gone."""
+    with Simulation(KeyValueStore, seed=1, snapshot_every=5) as simulation:
+        (first,) = simulation.found(1)
+        for number in range(40):
+            wanted = {'key': f'{number:02}', 'value': [number]}
+            first.execute('put', wanted | ({'ttl': 60} if number % 2 else {})).result()
+        second = simulation.add('n2')
+        assert first.attach_nodes('n2').result() is None
+        first.crash()
+        first.restart()
+        first.execute('delete', {'key': '00'}).result()
+        assert all(node.status.snapshot_index > 30 for node in simulation)
+        pages = [node.query('range', {'prefix': ''}).result() for node in simulation]
+        assert [item['value'] for item in pages[0]['items']] == [[it] for it in range(1, 40)]
+        assert pages[1] == pages[0]
+        simulation.run(60.0)
+        second.execute('delete', {'key': '02'}).result()
+        pages = [node.query('range', {'prefix': ''}).result() for node in simulation]
+        assert [item['value'] for item in pages[0]['items']] == [[it] for it in range(4, 40, 2)]
+        assert pages[1] == pages[0]
+
+
 def test_caller_is_told_what_was_malformed() -> None:
     """As the command's failure; of a query, as the caller's own."""
     with Simulation(KeyValueStore, seed=1) as simulation:
