@@ -130,9 +130,15 @@ def send_due(state: State, leader: Leader) -> None:
             and _has_room(state, progress)
         ):
             _send_one(state, leader, progress)
-        is_awaited = progress.sent_commit < min(progress.awaited_commit, state.commit_index)
-        if (progress.is_due or is_awaited) and _has_room(state, progress):
+        if (progress.is_due or _awaits_commit(state, progress)) and _has_room(state, progress):
             _send_one(state, leader, progress)
+
+
+def _awaits_commit(state: State, progress: Progress) -> bool:
+    """It waits for news, and can be told: behind a snapshot on its way it could not match them."""
+    return progress.flow is Flow.REPLICATE and progress.sent_commit < min(
+        progress.awaited_commit, state.commit_index
+    )
 
 
 def _has_room(state: State, progress: Progress) -> bool:
