@@ -115,7 +115,8 @@ class Progress:
         """The peer's log agrees up to that index; it never takes that back."""
         self.match_index = max(self.match_index, index)
         self.next_index = max(self.next_index, self.match_index + 1)
-        self.flow, self.outgoing = Flow.REPLICATE, None
+        if self.outgoing is None or self.match_index >= self.outgoing.snapshot.index:
+            self.flow, self.outgoing = Flow.REPLICATE, None
 
     def probe_from(self, next_index: int) -> None:
         """Look for the last common entry, anew, one message at a time."""
