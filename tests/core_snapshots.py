@@ -236,13 +236,15 @@ def hear(core: SnapshotCore, id_: str) -> None:
 class SnapshotCluster(Cluster):
     """Cores with state, and what befalls the requests between them.
 
-    mail: rearranges what a core sends at a time, or keeps some of it for ever.
+    mail: rearranges what a core sends at a time, or keeps some of it; that has failed
+        once `give_up` is called.
     is_echoed: tells which requests arrive twice; the second answer is lost.
     """
 
     def __init__(self, logs: Any, **options: Any) -> None:
         self.mail: Callable[[list[Request]], list[Request]] = list
         self.is_echoed: Callable[[Request], bool] = lambda _: False
+        self._kept: list[tuple[Core, Request]] = []
         super().__init__(logs, **{'settings': SMALL, **options})
 
     def __getitem__(self, id_: str) -> SnapshotCore:
@@ -261,8 +263,16 @@ class SnapshotCluster(Cluster):
 
     def _exchange(self) -> bool:
         for core in self.cores.values():
-            core.requests = self.mail(core.requests)
+            sent, core.requests = core.requests, self.mail(core.requests)
+            self._kept += [(core, item) for item in sent if item not in core.requests]
         return super()._exchange()
+
+    def give_up(self) -> None:
+        """Let the calls fail that were kept back."""
+        kept, self._kept = self._kept, []
+        for core, request in kept:
+            core.step(Failed(request))
+        self.settle()
 
     def _carry(self, sender: Core, request: Request) -> None:
         super()._carry(sender, request)
