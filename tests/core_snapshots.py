@@ -267,6 +267,15 @@ class SnapshotCluster(Cluster):
             self._kept += [(core, item) for item in sent if item not in core.requests]
         return super()._exchange()
 
+    def run_until(self, is_reached: Callable[[], bool], beating: str = 'a') -> None:
+        """Carry messages round by round, and let that leader beat, until it holds."""
+        for _ in range(1000):
+            if is_reached():
+                return
+            if not self._exchange():
+                self[beating].time_out()
+        raise AssertionError(f'not reached: {self.cores}')
+
     def give_up(self) -> None:
         """Let the calls fail that were kept back."""
         kept, self._kept = self._kept, []

@@ -49,8 +49,8 @@ class Progress:
     outgoing: the snapshot that it is sent.
     round, is_caught_up: a learner's catch-up (thesis §4.2.1).
     leaves_at: the entry that removed it; it is kept only to be told.
-    returned_as, tried_as: the incarnation that answers in its place, and the one that was
-        to be re-admitted last.
+    returned_as, returned_at: the incarnation that answers in its place, and since when.
+    tried_as: the one that was to be re-admitted last.
     is_named: its owner was warned about it.
     """
 
@@ -70,6 +70,7 @@ class Progress:
         'next_index',
         'outgoing',
         'returned_as',
+        'returned_at',
         'round',
         'route',
         'sent_commit',
@@ -98,6 +99,7 @@ class Progress:
         self.is_caught_up = False
         self.leaves_at: Optional[int] = None
         self.returned_as = self.tried_as = ''
+        self.returned_at = now
         self.is_named = False
 
     def __repr__(self) -> str:
