@@ -257,9 +257,19 @@ class SnapshotCluster(Cluster):
             id_, disk, settings=self.settings, commit_index=commit_index, clock=self.clock
         )
 
+    def crash(self, id_: str) -> None:
+        """Let a node come back with what is durable; what it was asked is never answered."""
+        self.restart(id_)
+        self._forget_calls(id_)
+
     def lose(self, id_: str, life: int = 2) -> None:
         """Let a node come back empty, in its n-th life."""
         self.cores[id_] = self._core(id_, Stored(HardState(f'{id_}{life}')))
+        self._forget_calls(id_)
+
+    def _forget_calls(self, receiver: str) -> None:
+        for key in [key for key in self._waiting if key[0] == receiver]:
+            self._kept.append(self._waiting.pop(key))
 
     def _exchange(self) -> bool:
         for core in self.cores.values():
@@ -280,7 +290,8 @@ class SnapshotCluster(Cluster):
         """Let the calls fail that were kept back."""
         kept, self._kept = self._kept, []
         for core, request in kept:
-            core.step(Failed(request))
+            if self.cores[core.id] is core:
+                core.step(Failed(request))
         self.settle()
 
     def _carry(self, sender: Core, request: Request) -> None:
