@@ -179,7 +179,7 @@ def test_leader_names_a_member_that_lost_its_memory_once():
     cluster.restart('b', is_memory_lost=True)
     cluster.run(10 * T)
     assert leader.role == 'leader'
-    assert len([text for text in leader.notices if 'b lost its memory' in text]) == 1
+    assert len([text for text in leader.notices if 'b lost its data' in text]) == 1
 
 
 def test_refusal_of_an_incarnation_does_not_make_the_leader_step_down():
