@@ -147,7 +147,7 @@ def _work(database: Database, jobs: Jobs, before: Optional[Thread]) -> None:
                 _report(future, None, result)
             del job, do, arguments, future
             result = None
-            database.checkpoint()
+            database.tidy()
     finally:
         database.close()
 

@@ -19,11 +19,15 @@ from consensual.storage.sqlite_errors import corrupted, explain, is_damage
 from consensual.storage.sqlite_records import APPLICATION_ID, FORMAT, Row
 from consensual.storage.sqlite_wal import damaged_frame
 
+PAGE_SIZE = 4096
 CHECKPOINT_FRAMES = 1000
 """Pages in the write-ahead log after which it is carried over, between two writes."""
 
 WAL_SIZE = 16 << 20
 """Bytes that the file of the write-ahead log keeps; overwriting is cheaper than growing."""
+
+WAL_ROOM = 4200 * CHECKPOINT_FRAMES
+"""Bytes that it is given at once where a node writes much: up to the first checkpoint, mostly."""
 
 _OWNER = (
     'PRAGMA locking_mode = EXCLUSIVE',  # before anything is read: no other process, no -shm
@@ -41,6 +45,12 @@ _OWNER = (
 def wal_of(path: Path) -> Path:
     """Return the path of the write-ahead log, which is there while the file is in use."""
     return path.with_name(f'{path.name}-wal')
+
+
+def pages_in_wal(path: Path) -> int:
+    """Return about how many pages the write-ahead log holds, where a node was killed."""
+    wal = wal_of(path)
+    return wal.stat().st_size // PAGE_SIZE if wal.exists() else 0
 
 
 def shared_memory_of(path: Path) -> Path:
@@ -61,7 +71,7 @@ def open_to_own(path: Path) -> sqlite3.Connection:
             connection.execute(pragma)
         is_new = _is_new(connection, path)
         if is_new:
-            connection.execute('PRAGMA page_size = 4096')
+            connection.execute(f'PRAGMA page_size = {PAGE_SIZE}')
             connection.execute('PRAGMA auto_vacuum = NONE')  # what compaction frees is used again
         _keep_wal(connection, path)
         if is_new:
@@ -103,6 +113,22 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         raise StorageFailed(f'{path} is empty, so it is no storage of consensual')
     return connection
+
+
+def make_room(path: Path) -> None:
+    """Lengthen the write-ahead log with zeros: a sync is cheaper where the file does not grow.
+
+    To SQLite they are the end of it. Nothing is changed where there is no room for them.
+    """
+    log = wal_of(path)
+    size = log.stat().st_size
+    try:
+        with log.open('ab') as file:
+            file.write(bytes(max(0, WAL_ROOM - size)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        os.truncate(log, size)
 
 
 def check_wal(path: Path) -> None:

@@ -378,7 +378,7 @@ async def main(path):
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='there is no limit of size')
-@pytest.mark.parametrize('limit', [50_000, 100_000])
+@pytest.mark.parametrize('limit', [50_000, 100_000, 1_000_000])
 async def test_full_disk_fails_this_write_and_all_later_ones(tmp_path: Path, limit: int) -> None:
     """Design §4: nothing is acknowledged after it, and what was before is kept."""
     path = tmp_path / 'node.db'
@@ -452,6 +452,21 @@ async def test_file_does_not_grow_beyond_what_was_kept_at_once(tmp_path: Path) -
             sizes.append((path.stat().st_size, wal_of(path).stat().st_size))
     assert max(sizes[6:]) <= tuple(1.2 * size for size in max(sizes[:6]))
     assert path.stat().st_size < 2_000_000
+
+
+async def test_write_ahead_log_stays_bounded_in_lives_that_write_little(tmp_path: Path) -> None:
+    """Each start checks all of it: a node that is killed often would start ever later."""
+    path, sizes = tmp_path / 'life-0.db', []
+    for life in range(7):
+        async with loaded(path) as (storage, _):
+            hard_state = None if life else HARD_STATE
+            snapshot = replace(STORED.snapshot, index=life + 1, data=bytes(500 * 4096))
+            await storage.write(
+                Write(0, hard_state, life + 1, [command(life + 1)], snapshot, life + 1)
+            )
+            sizes.append(wal_of(path).stat().st_size)
+            path = copy_of(path, f'life-{life + 1}.db')
+    assert max(sizes) < 2000 * 4096, sizes
 
 
 async def test_sql_of_the_documentation_answers(tmp_path: Path) -> None:

@@ -186,6 +186,25 @@ async def test_damage_in_the_write_ahead_log_is_no_torn_write(tmp_path: Path) ->
     assert [*stored.entries] == [command(number) for number in range(1, 10)], 'as if it were torn'
 
 
+async def test_room_at_the_end_of_the_write_ahead_log_hides_no_damage(tmp_path: Path) -> None:
+    """The zeros that it is lengthened with are its end, as if they were not there."""
+    killed = await write_and_kill(tmp_path / 'node.db', 200)
+    log = wal_of(killed)
+    content = log.read_bytes()
+    written = len(content.rstrip(b'\0'))
+    assert written < len(content) // 2
+    stored = await load(copy_of(killed, 'sound.db'))
+    assert stored is not None
+    assert [*stored.entries] == [command(number) for number in range(1, 201)]
+    log.write_bytes(flipped(content, 32 + FRAME * 5 + 999))
+    with pytest.raises(StorageCorrupted, match='frame 6 fails its checksum'):
+        await load(killed)
+    log.write_bytes(flipped(content, written - FRAME // 2))
+    stored = await load(killed)
+    assert stored is not None
+    assert [*stored.entries] == [command(number) for number in range(1, 200)], 'as if it were torn'
+
+
 async def test_torn_write_is_recovered_from(tmp_path: Path) -> None:
     """Design §4: a torn last write never reaches an acknowledged record."""
     path, killed = tmp_path / 'node.db', tmp_path / 'killed.db'

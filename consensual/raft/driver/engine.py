@@ -4,9 +4,18 @@ Holds no rule of Raft: it moves events in and effects out, in their order.
 """
 
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Future, Task, TimerHandle, wait
+from asyncio import (
+    AbstractEventLoop,
+    CancelledError,
+    Future,
+    Task,
+    TimerHandle,
+    ensure_future,
+    wait,
+)
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
+from functools import partial
 from random import Random
 from typing import Any, Optional, Protocol, TypeVar, Union
 
@@ -25,7 +34,6 @@ from consensual.raft.core.messages import (
 from consensual.raft.core.raft import Raft
 from consensual.raft.core.state import Settings, State
 from consensual.raft.driver.applier import Applier
-from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.peers import OnReply, Peers
 from consensual.raft.driver.ports import MessageKind, Sender, Storage
 from consensual.raft.driver.recording import Beginning, RecordedRaft, Recorder
@@ -102,7 +110,7 @@ class Engine:
         self._is_scheduled = False
         self._deadline: Optional[float] = None
         self._timer: Optional[TimerHandle] = None
-        self._writing: Optional[Task[None]] = None
+        self._writing: Optional[Future[None]] = None
         self._shown: object = None
         self._reachable: object = None
         self._stopped_by: Optional[ConsensualError] = None
@@ -390,22 +398,20 @@ class Engine:
             raise _storage_error(error) from error
         if writing is None:
             return True
-        self._writing = self.loop.create_task(self._await_write(write.number, writing))
+        self._writing = ensure_future(writing)
+        self._writing.add_done_callback(partial(self._end_write, write.number))
         return False
 
-    async def _await_write(self, number: int, writing: Awaitable[None]) -> None:
-        try:
-            await writing
-        except (Exception, CancelledError) as error:
-            if isinstance(error, CancelledError) and is_being_cancelled():
-                raise
-            failure = _storage_error(error)
-            failure.__cause__ = error
-            self.fail(failure)
-        else:
-            self.post(Persisted(number))
-        finally:
-            self._writing = None
+    def _end_write(self, number: int, writing: 'Future[None]') -> None:
+        self._writing = None
+        if isinstance(writing, Task) and writing.cancelling():
+            return  # whoever ends all tasks of the loop is not the storage
+        error = CancelledError() if writing.cancelled() else writing.exception()
+        if error is None:
+            return self.post(Persisted(number))
+        failure = _storage_error(error)
+        failure.__cause__ = error
+        self.fail(failure)
 
     # the clock
 
