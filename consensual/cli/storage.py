@@ -160,7 +160,7 @@ def export(options: argparse.Namespace) -> None:
 
 
 def readdress(options: argparse.Namespace) -> None:
-    """Make the data another node's, or the same one's again from a copy; print what to do next."""
+    """Make the data another node's, or the same one's from a copy; print what to do next."""
     with reading(options.path):  # else what is no storage would be made one
         pass
     from consensual.storage.sqlite_database import Database  # noqa: PLC0415 - as in `reading`
@@ -189,8 +189,8 @@ def _words_of_readdress(path: Path, old: HardState, new: HardState) -> Iterator[
     yield '  solo()    to go on alone with this history, as the first of a new cluster'
     yield '  detach()  to empty it, so that a cluster can attach it anew'
     if old.is_attached:
-        yield 'Its cluster still counts on the incarnation that it was. If no other data go on'
-        yield 'as that one, detach it there.'
+        yield 'Its cluster still counts on the incarnation that it was. If that has no other data,'
+        yield 'detach that member; or empty the node under the same URL: it is taken in again then.'
 
 
 def _words_of_node(hard_state: Optional[HardState]) -> list[tuple[str, str]]:

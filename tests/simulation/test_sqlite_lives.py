@@ -30,11 +30,12 @@ pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='there is no lim
 
 SECONDS = 10.0
 FIGURES = 'lost', 'failed', 'rounds', 'halves'
+Use = Callable[[type[Connection]], None]
 RULE = 'file_gives_back_what_was_stored'
 
 
 @pytest.fixture(name='connections', autouse=True)
-def use_connections(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Connection]], None]:
+def use_connections(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Let connections be of a kind that knows what is synced, and logs be short.
 
     Nothing is really synced, for that takes time.
@@ -82,9 +83,8 @@ def plan_of(seed: int) -> Plan:
 def draw_fault(random: Random, names: tuple[str, ...]) -> Any:
     name, seconds = random.choice(names), random.choice((0.05, 0.3, 1.0))
     is_whole = random.random() < 0.3
-    match random.choices(('bulk', 'within', 'crash', 'fail', 'fill', 'stop'), (5, 5, 2, 2, 1, 1))[
-        0
-    ]:
+    kinds = 'bulk', 'within', 'crash', 'fail', 'fill', 'stop'
+    match random.choices(kinds, (5, 5, 2, 2, 1, 1))[0]:
         case 'bulk':
             return Bulk(tuple(random.choices((100, 5_000, 20_000), k=random.randint(1, 3))))
         case 'within':
@@ -173,7 +173,18 @@ def write_and_crash(file: File, random: Random) -> None:
         else:
             file.end(stored_of(model), is_under_way=way == 'keep')
         assert file.open() == stored_of(model), way
+        if random.random() < 0.3:
+            file.end(stored_of(model), is_under_way=False)
+            assert file.open() == stored_of(model), f'{way}, and crashed again'
     file.close()
+
+
+def write_and_crash_many(directory: Path, seeds: int = 40) -> list[File]:
+    files = []
+    for seed in range(seeds):
+        files.append(File(directory / f'{seed}.db', Random(seed)))
+        write_and_crash(files[-1], Random(f'writes {seed}'))
+    return files
 
 
 def stored_of(model: Model) -> Optional[Stored]:
@@ -183,11 +194,14 @@ def stored_of(model: Model) -> Optional[Stored]:
 
 
 def test_file_has_what_was_durable_however_its_process_ends(tmp_path: Path) -> None:
-    files = []
-    for seed in range(60):
-        files.append(File(tmp_path / f'{seed}.db', Random(seed)))
-        write_and_crash(files[-1], Random(f'writes {seed}'))
-    assert min(sum(getattr(file, what) for file in files) for what in FIGURES) > 20
+    files = write_and_crash_many(tmp_path)
+    told = {what: sum(getattr(file, what) for file in files) for what in FIGURES}
+    assert min(told.values()) > 20, told
+
+
+@pytest.mark.long
+def test_many_files_have_what_was_durable(tmp_path: Path) -> None:
+    write_and_crash_many(tmp_path, 1000)
 
 
 # what is wrong is found
@@ -226,23 +240,27 @@ class HidesFailures(File):
 
 @pytest.mark.parametrize('connection', [SyncsAtCheckpointsOnly, SyncsNothingItReads])
 def test_sync_that_is_missing_is_found(
-    tmp_path: Path, connections: Callable[[type[Connection]], None], connection: type[Connection]
+    tmp_path: Path, connections: Use, connection: type[Connection]
 ) -> None:
+    """What was durable is gone, or cannot be read any more."""
     connections(connection)
-    check_found(tmp_path)
+    with pytest.raises((AssertionError, StorageError)):
+        write_and_crash_many(tmp_path)
 
 
-@pytest.mark.parametrize('file', [CommitsHalves, HidesFailures])
-def test_storage_that_breaks_its_word_is_found(tmp_path: Path, file: type[File]) -> None:
-    check_found(tmp_path, make_file=file)
-
-
-def check_found(directory: Path, **options: Any) -> None:
+@pytest.mark.parametrize(
+    ('connection', 'file'),
+    [(SyncsAtCheckpointsOnly, File), (Connection, CommitsHalves), (Connection, HidesFailures)],
+)
+def test_storage_that_breaks_its_word_is_found(
+    tmp_path: Path, connections: Use, connection: type[Connection], file: type[File]
+) -> None:
     """Within some lives a file gives back something else, and invariants of Raft break by it."""
-    broken = set()
+    connections(connection)
+    broken: set[str] = set()
     for seed in range(40):
-        report, _ = live_on_files(directory / f'{seed}', seed, **options)
+        report, _ = live_on_files(tmp_path / f'{seed}', seed, make_file=file)
         broken |= {each.invariant for each in report.broken}
         if broken > {RULE}:
             return
-    assert broken > {RULE}
+    raise AssertionError(f'only {broken} were found broken')
