@@ -55,7 +55,7 @@ class SQLiteStorage:
         Raises `StorageLocked` when anybody else, in this process or another one, has the
         file open; `StorageCorrupted` when a record fails its check, or is missing;
         `StorageFailed` when the file is none of a storage, of a newer format, or cannot
-        be opened.
+        be opened; `StorageFull` when there is no room to recover after a kill.
         """
         if self._writer is not None:
             raise StorageLocked(f'{self!r} is in use by a node: give each node its own storage')
@@ -147,7 +147,7 @@ def _work(database: Database, jobs: Jobs, before: Optional[Thread]) -> None:
                 _report(future, None, result)
             del job, do, arguments, future
             result = None
-            database.checkpoint()
+            database.tidy()
     finally:
         database.close()
 

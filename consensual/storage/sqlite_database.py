@@ -10,6 +10,7 @@ from traceback import clear_frames
 from typing import Optional
 
 from consensual.raft.core.effects import HardState, Stored, Write
+from consensual.raft.core.log import payload_size
 from consensual.raft.errors import InvariantViolated, StorageError, StorageFailed, StorageFull
 from consensual.storage import sqlite_records as records
 from consensual.storage.extent import Extent, erases
@@ -17,14 +18,22 @@ from consensual.storage.sqlite_errors import explain
 from consensual.storage.sqlite_file import (
     CHECKPOINT_FRAMES,
     Reader,
+    make_room,
     open_to_own,
     pages_in_wal,
     shared_memory_of,
+    wal_of,
 )
 from consensual.storage.sqlite_records import Row
 
-ENTRIES_OF_A_PAGE = 16
-"""About as many small entries fill a page; SQLite itself counts where they are larger."""
+PAGE = 4096
+"""Bytes of a page; the write-ahead log consists of pages that were changed."""
+
+ENTRIES_OF_A_PAGE = 32
+"""About as many small entries share a page, which changes when they are dropped."""
+
+ROOM_FRAMES = 100
+"""Pages in the write-ahead log after which it gets its room: whoever writes little needs none."""
 
 Statement = tuple[str, list[Row]]
 
@@ -40,19 +49,23 @@ class Database:
         self._hard_state: Optional[HardState] = None
         self._snapshot_index: Optional[int] = None
         self._frames = 0
+        self._has_room = False
         self._failure: Optional[StorageError] = None
 
     def __repr__(self) -> str:
         return f'Database({str(self._path)!r})'
 
     def load(self) -> Optional[Stored]:
-        """Open the file, check every record and return what they say.
+        """Open the file, check every record and return what they say, which is durable then.
 
-        Raises `StorageLocked`, `StorageCorrupted`, `StorageFailed`.
+        Raises `StorageLocked`, `StorageCorrupted`, `StorageFailed`, `StorageFull`.
         """
+        was_killed = wal_of(self._path).exists()
         self._connection = open_to_own(self._path)
         try:
             stored = Reader(self._connection, self._path).stored()
+            if was_killed:
+                self._sync(self._connection)
         except BaseException as error:
             clear_frames(error.__traceback__)  # cursors must not end in another thread
             self._connection.close()
@@ -80,16 +93,25 @@ class Database:
             self._failure = self._explained(error)
             raise self._failure from error
 
-    def checkpoint(self) -> None:
-        """Carry the write-ahead log over into the file, if it has grown enough.
+    def tidy(self) -> None:
+        """Do what makes later writes cheaper, if there were enough of them.
 
         To be called when nobody waits: everything is durable before and after it.
         """
-        if self._frames < CHECKPOINT_FRAMES or self._cursor is None or self._failure is not None:
+        if self._cursor is None or self._failure is not None:
             return
+        if self._frames >= ROOM_FRAMES and not self._has_room:
+            self._has_room = True
+            with suppress(OSError):
+                make_room(self._path)
+        if self._frames >= CHECKPOINT_FRAMES:
+            self._checkpoint(self._cursor)
+
+    def _checkpoint(self, cursor: sqlite3.Cursor) -> None:
+        """Carry the write-ahead log over into the file."""
         self._frames = 0
         try:
-            self._cursor.execute('PRAGMA wal_checkpoint(PASSIVE)').fetchall()
+            cursor.execute('PRAGMA wal_checkpoint(PASSIVE)').fetchall()
         except sqlite3.Error as error:
             failure = explain(error, self._path, 'writing to')
             if not isinstance(failure, StorageFull):  # a full disk may be enough for the log
@@ -109,6 +131,18 @@ class Database:
             shared_memory_of(self._path).unlink(missing_ok=True)  # left by readers: none is now
         connection.close()
 
+    def _sync(self, connection: sqlite3.Connection) -> None:
+        """Carry over the log that a killed process left, and cut it off.
+
+        It may have been killed before it synced: what a node reads it relies on at once, and
+        a power cut must not take that away. And what a torn write left behind would look
+        like damage (see `sqlite_wal`) if the next write were torn at the same place.
+        """
+        try:
+            connection.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self._path, 'syncing') from error
+
     def _write(self, write: Write) -> None:
         cursor = self._cursor
         if cursor is None:
@@ -122,13 +156,21 @@ class Database:
             for statement in statements:
                 cursor.executemany(*statement)
             cursor.execute('COMMIT')
+        self._frames += self._changed_pages(write, extent)
         self._extent = extent
         self._hard_state = write.hard_state or self._hard_state
         if write.snapshot is not None:
             self._snapshot_index = write.snapshot.index
         elif self._erases_snapshot(write):
             self._snapshot_index = None
-        self._frames += 1 + len(write.entries) // ENTRIES_OF_A_PAGE
+
+    def _changed_pages(self, write: Write, extent: Extent) -> int:
+        """Return about how many pages the write changes; SQLite counts again, more seldom."""
+        size = sum(payload_size(entry.payload) for entry in write.entries)
+        if write.snapshot is not None:
+            size += len(write.snapshot.data)
+        dropped = max(0, extent.first - self._extent.first)
+        return 1 + size // PAGE + dropped // ENTRIES_OF_A_PAGE
 
     def _statements(self, write: Write, extent: Extent) -> list[Statement]:
         """Return what a write is in SQL."""

@@ -26,6 +26,9 @@ CHECKPOINT_FRAMES = 1000
 WAL_SIZE = 16 << 20
 """Bytes that the file of the write-ahead log keeps; overwriting is cheaper than growing."""
 
+WAL_ROOM = 4200 * CHECKPOINT_FRAMES
+"""Bytes that it is given at once where a node writes much: up to the first checkpoint, mostly."""
+
 _OWNER = (
     'PRAGMA locking_mode = EXCLUSIVE',  # before anything is read: no other process, no -shm
     'PRAGMA trusted_schema = OFF',
@@ -110,6 +113,22 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         raise StorageFailed(f'{path} is empty, so it is no storage of consensual')
     return connection
+
+
+def make_room(path: Path) -> None:
+    """Lengthen the write-ahead log with zeros: a sync is cheaper where the file does not grow.
+
+    To SQLite they are the end of it. Nothing is changed where there is no room for them.
+    """
+    log = wal_of(path)
+    size = log.stat().st_size
+    try:
+        with log.open('ab') as file:
+            file.write(bytes(max(0, WAL_ROOM - size)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        os.truncate(log, size)
 
 
 def check_wal(path: Path) -> None:
