@@ -59,13 +59,10 @@ class Enumerated(Struct):
 
 
 def quick_ways(part: str) -> list[Way]:
-    """Return what every run tries: the write is durable, and who sends has sent."""
+    """Return what every run tries: the write is durable; it is lost, and others heard of it."""
     ways = [Way(is_durable=True, absence=LONG)]
     if part in SENDERS:
-        ways += [
-            Way(is_durable=False, lingers=LINGERS, absence=LONG),
-            Way(is_durable=True, lingers=LINGERS),
-        ]
+        ways.append(Way(is_durable=False, lingers=LINGERS, absence=LONG))
     return ways
 
 

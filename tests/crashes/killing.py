@@ -26,7 +26,7 @@ PATIENCE = 120.0
 """Seconds after which a cluster that is not back never will be."""
 
 LINE_LIMIT = 1 << 26
-MOMENTS = {'started': 0.3, 'begun': 0.4, 'ready': 0.5}
+MOMENTS = {'started': 0.3, 'begun': 0.4, 'ready': 0.4}
 """From when on the moment of a kill is drawn, and seconds within which: from the start of the
 process, from when it opens its files, or under load."""
 
@@ -67,12 +67,19 @@ class Kill(Struct):
 
 
 class Summary(Struct):
-    """What all kills came to; the judge knows the commands."""
+    """What all kills came to.
+
+    judge: knows the commands.
+    looks: how often the cluster was back, and was looked at.
+    failed: calls that told of an error.
+    compacted: the index up to which every node had a snapshot at last.
+    """
 
     judge: Judge
     kills: list[Kill] = field(default_factory=list)
     looks: int = 0
     failed: int = 0
+    compacted: int = 0
 
     def __str__(self) -> str:
         counts = Counter(kill.moment.since for kill in self.kills)
@@ -83,7 +90,8 @@ class Summary(Struct):
             f'{len(self.kills)} kills ({by_moment}), looked at {self.looks} times: '
             f'{len(judge.submitted)} commands submitted, {len(judge.acknowledged)} acknowledged '
             f'and all applied once on each node, {self.failed} failed; of {len(unknown)} that were '
-            f'not acknowledged {len(unknown & judge.seen)} are applied, once'
+            f'not acknowledged {len(unknown & judge.seen)} are applied, once; '
+            f'at last every node has a snapshot up to entry {self.compacted}'
         )
 
 
@@ -198,6 +206,8 @@ class Life:
                 self._summary.failed += 1
             case 'state', name, state:
                 self._states[name] = json.loads(state)
+            case 'snapshots', index:
+                self._summary.compacted = int(index)
             case ('ready',):
                 self._back_after = time.monotonic() - self._begun_at
                 self._summary.looks += 1

@@ -19,11 +19,13 @@ class Ledger:
     count: how many commands were applied, in all.
     order: a checksum of them in their order.
     latest: the last number of each key.
+    restored: how many snapshots it took over; no part of its state.
     """
 
     def __init__(self) -> None:
         self.processors: Mapping[str, Callable[[int], Any]] = {'put': self._put}
         self.queries: Mapping[str, Callable[[Any], Any]] = {'count': lambda _: self.count}
+        self.restored = 0
         self.reset()
 
     def reset(self) -> None:
@@ -42,6 +44,7 @@ class Ledger:
         }
 
     def restore(self, value: Any) -> None:
+        self.restored += 1
         self.runs = [[*run] for run in value['runs']]
         self.twice = [*value['twice']]
         self.count, self.order = value['count'], value['order']

@@ -22,6 +22,7 @@ def test_acknowledged_commands_survive_sigkill(tmp_path: Path, kills: int) -> No
     assert {kill.moment.since for kill in summary.kills} == {*MOMENTS}
     assert len(summary.judge.acknowledged) > 10 * kills
     assert summary.judge.acknowledged <= summary.judge.seen
+    assert summary.compacted
 
 
 def test_cluster_that_is_killed_while_it_is_founded_can_be_founded(tmp_path: Path) -> None:

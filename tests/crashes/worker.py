@@ -1,8 +1,9 @@
 """A process with a cluster of three nodes on files, under load until it is killed.
 
-Each line that it writes is out before anything else is done: `begun`; `state NODE JSON` and
-`ready` once every node has everything back; `submitted N` before a command is handed in, and
-`acknowledged N` or `failed N TEXT` once the call has returned. Who kills it is `killing`.
+Each line that it writes is out before anything else is done: `begun`; `state NODE JSON`,
+`snapshots INDEX` and `ready` once every node has everything back; `submitted N` before a
+command is handed in, and `acknowledged N` or `failed N TEXT` once the call has returned.
+Who kills it is `killing`.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from tests.crashes.ledger import Ledger
 
 URLS = [URL.build(scheme='http', host=name, port=6000) for name in ('alice', 'bob', 'carol')]
 HEARTBEAT = 0.02
+SNAPSHOT_EVERY = 100
 CALLERS = 32
 PAUSE = 0.02
 """Seconds between two commands of a caller, at most."""
@@ -59,6 +61,7 @@ def tell(*words: object) -> None:
 async def main(options: argparse.Namespace) -> None:
     tell('begun')
     nodes: list[Node] = []
+    receivers: list[communication.Receiver] = []
     ledgers = [Ledger() for _ in URLS]
     cluster: dict[str, Node] = {}
     for url, ledger in zip(URLS, ledgers, strict=True):
@@ -69,9 +72,11 @@ async def main(options: argparse.Namespace) -> None:
             state_machine=ledger,
             storage=storage,
             heartbeat=HEARTBEAT,
+            snapshot_every=SNAPSHOT_EVERY,
         )
         nodes.append(node)
-        communication.Receiver(node, cluster).start()
+        receivers.append(communication.Receiver(node, cluster))
+        receivers[-1].start()
     await asyncio.gather(*(node.start() for node in nodes))
     if options.is_founding:
         await found(nodes)
@@ -79,12 +84,14 @@ async def main(options: argparse.Namespace) -> None:
         await node.ensure_linearizable(timeout=PATIENCE)
     for node, ledger in zip(nodes, ledgers, strict=True):
         tell('state', node.url.host, json.dumps(ledger.snapshot()))
+    tell('snapshots', min(node.status.snapshot_index for node in nodes))
     tell('ready')
     numbers, random = count(options.first), Random(options.first)
     async with TaskGroup() as tasks:
         for caller in range(CALLERS):
             tasks.create_task(ask(nodes[caller % len(nodes)], numbers, random))
         tasks.create_task(change_leaders(nodes, random))
+        tasks.create_task(cut_off(receivers, random))
 
 
 async def found(nodes: list[Node]) -> None:
@@ -116,6 +123,16 @@ async def change_leaders(nodes: list[Node], random: Random) -> None:
     while True:
         await asyncio.sleep(random.uniform(0.05, 0.4))
         await random.choice(nodes).transfer_leadership()
+
+
+async def cut_off(receivers: list[communication.Receiver], random: Random) -> None:
+    """Let a node miss so much that it is sent a snapshot."""
+    while True:
+        receiver = random.choice(receivers)
+        receiver.stop()
+        await asyncio.sleep(10 * HEARTBEAT)
+        receiver.start()
+        await asyncio.sleep(random.uniform(0.0, 0.2))
 
 
 if __name__ == '__main__':
