@@ -2,11 +2,12 @@
 
 import sys
 
-from benchmarks import durable, growth, memory, simulator
+from benchmarks import durable, growth, machines, memory, simulator
 
 BENCHMARKS = {
     'durable': durable.main,
     'growth': growth.main,
+    'machines': machines.main,
     'memory': memory.main,
     'simulator': simulator.main,
 }

@@ -56,7 +56,7 @@ class SQLiteStorage:
         Raises `StorageLocked` when anybody else, in this process or another one, has the
         file open; `StorageCorrupted` when a record fails its check, or is missing;
         `StorageFailed` when the file is none of a storage, of a newer format, or cannot
-        be opened.
+        be opened; `StorageFull` when there is no room to recover after a kill.
         """
         if self._writer is not None:
             raise StorageLocked(f'{self!r} is in use by a node: give each node its own storage')

@@ -23,7 +23,9 @@ from consensual.storage.sqlite_file import (
     Reader,
     make_room,
     open_to_own,
+    pages_in_wal,
     shared_memory_of,
+    wal_of,
 )
 from consensual.storage.sqlite_records import Row
 
@@ -73,19 +75,23 @@ class Database:
         return f'Database({str(self._path)!r})'
 
     def load(self) -> Optional[Stored]:
-        """Open the file, check every record and return what they say.
+        """Open the file, check every record and return what they say, which is durable then.
 
-        Raises `StorageLocked`, `StorageCorrupted`, `StorageFailed`.
+        Raises `StorageLocked`, `StorageCorrupted`, `StorageFailed`, `StorageFull`.
         """
+        was_killed = wal_of(self._path).exists()
         self._connection = open_to_own(self._path)
         try:
             stored = Reader(self._connection, self._path).stored()
+            if was_killed:
+                self._sync(self._connection)
         except BaseException as error:
             clear_frames(error.__traceback__)  # cursors must not end in another thread
             self._connection.close()
             self._connection = None
             raise
         self._cursor = self._connection.cursor()
+        self._frames = pages_in_wal(self._path)
         if stored is not None:
             self._hard_state = stored.hard_state
             self._extent = Extent(stored.first_index, stored.first_index + len(stored.entries))
@@ -154,6 +160,18 @@ class Database:
                 connection.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
             shared_memory_of(self._path).unlink(missing_ok=True)  # left by readers: none is now
         connection.close()
+
+    def _sync(self, connection: sqlite3.Connection) -> None:
+        """Carry over the log that a killed process left, and cut it off.
+
+        It may have been killed before it synced: what a node reads it relies on at once, and
+        a power cut must not take that away. And what a torn write left behind would look
+        like damage (see `sqlite_wal`) if the next write were torn at the same place.
+        """
+        try:
+            connection.execute('PRAGMA wal_checkpoint(TRUNCATE)').fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self._path, 'syncing') from error
 
     def _write(self, write: Write) -> None:
         cursor = self._open_cursor()

@@ -19,6 +19,7 @@ from consensual.storage.sqlite_errors import corrupted, explain, is_damage
 from consensual.storage.sqlite_records import APPLICATION_ID, FORMAT, Row
 from consensual.storage.sqlite_wal import damaged_frame
 
+PAGE_SIZE = 4096
 CHECKPOINT_FRAMES = 1000
 """Pages in the write-ahead log after which it is carried over, between two writes."""
 
@@ -46,6 +47,12 @@ def wal_of(path: Path) -> Path:
     return path.with_name(f'{path.name}-wal')
 
 
+def pages_in_wal(path: Path) -> int:
+    """Return about how many pages the write-ahead log holds, where a node was killed."""
+    wal = wal_of(path)
+    return wal.stat().st_size // PAGE_SIZE if wal.exists() else 0
+
+
 def shared_memory_of(path: Path) -> Path:
     """Return the path of the index that readers make; an owner needs none."""
     return path.with_name(f'{path.name}-shm')
@@ -64,7 +71,7 @@ def open_to_own(path: Path) -> sqlite3.Connection:
             connection.execute(pragma)
         is_new = _is_new(connection, path)
         if is_new:
-            connection.execute('PRAGMA page_size = 4096')
+            connection.execute(f'PRAGMA page_size = {PAGE_SIZE}')
             connection.execute('PRAGMA auto_vacuum = NONE')  # what compaction frees is used again
         _keep_wal(connection, path)
         if is_new:

@@ -40,6 +40,7 @@ SCHEMA = (
         current_term INTEGER NOT NULL,
         voted_for TEXT NOT NULL,
         voted_incarnation TEXT NOT NULL,
+        node_id TEXT NOT NULL,    -- whose data these are
         first_index INTEGER NOT NULL,  -- entries before it were compacted away
         checksum INTEGER NOT NULL
     )
@@ -86,7 +87,7 @@ PIECE = 1 << 18
 """Bytes of a snapshot's data that stand in one row."""
 
 INSERT_META = 'INSERT INTO meta VALUES (?, ?, ?)'
-REPLACE_NODE = 'INSERT OR REPLACE INTO node VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)'
+REPLACE_NODE = 'INSERT OR REPLACE INTO node VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 INSERT_ENTRY = 'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 REPLACE_SNAPSHOT = 'INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 INSERT_PIECE = 'INSERT INTO piece VALUES (?, ?, ?)'
@@ -102,7 +103,7 @@ DELETE_TWO_OTHER_PIECES = (
 SELECT_META = 'SELECT name, value, checksum FROM meta ORDER BY name'
 SELECT_NODE = (
     'SELECT incarnation, cluster_id, is_attached, current_term, voted_for, voted_incarnation, '
-    'first_index, checksum FROM node'
+    'node_id, first_index, checksum FROM node'
 )
 SELECT_LOG = (
     'SELECT idx, term, time, kind, session, sequence, lowest, action, parameters, checksum '

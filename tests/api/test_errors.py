@@ -191,6 +191,17 @@ async def _(_: Cluster) -> Any:
         await Node.from_url(url_of('z'), **options).start()
 
 
+@raises(errors.StorageMismatch, 'holds the data of y, and z wanted .*storage readdress PATH memory')
+async def _(_: Cluster) -> Any:
+    options: dict[str, Any] = {
+        'sender': communication.Sender([], {}),
+        'storage': MemoryStorage(),
+    }
+    async with Node.from_url(url_of('y'), **options) as owner:
+        assert await owner.solo() is None
+    await Node.from_url(url_of('z'), **options).start()
+
+
 @raises(errors.StorageCorrupted, 'errors.py is no file of SQLite')
 async def _(_: Cluster) -> Any:
     options: dict[str, Any] = {'storage': SQLiteStorage(errors.__file__)}

@@ -41,7 +41,7 @@ OTHER = Entry(2, 9.0, NoOp())
 
 def turn_of(log: Sequence[Entry] = LOG, *, commit_index: int = 4) -> Turn:
     """A turn in which nothing happens: n1 leads term 2, and all is well."""
-    hard_state = HardState('i1', 'c', True, 2, 'n1', 'i1')
+    hard_state = HardState('i1', 'c', True, 2, 'n1', 'i1', 'n1')
     state = State(
         Address('n1', 'simulation://n1'),
         settings=Settings(0.1, 0.5),

@@ -9,6 +9,8 @@ import pytest
 
 from consensual.raft import Write
 from consensual.raft.errors import StorageCorrupted, StorageError, StorageFailed
+from consensual.storage import sqlite_database
+from consensual.storage.sqlite_database import Database
 from tests.storage.sqlite_files import (
     STORED,
     append,
@@ -39,7 +41,7 @@ WHERE = {'meta': "name = 'format'", 'node': '1', 'log': 'idx = 7', 'snapshot': '
 COLUMNS = {
     'meta': 'name value checksum',
     'node': 'incarnation cluster_id is_attached current_term voted_for voted_incarnation '
-    'first_index checksum',
+    'node_id first_index checksum',
     'log': 'term time kind session sequence lowest action parameters checksum',
     'snapshot': 'idx term time configuration_index configuration_term configuration size '
     'first_piece pieces checksum',
@@ -226,6 +228,34 @@ async def test_torn_write_is_recovered_from(tmp_path: Path) -> None:
             stored = await load(killed)
             assert stored is not None
             assert [*stored.entries] == [command(1)]
+
+
+async def test_what_an_earlier_torn_write_left_is_no_sign_of_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two power cuts in a row: frames of the first write stand behind those of the second."""
+    monkeypatch.setattr(sqlite_database, 'CHECKPOINT_FRAMES', 1)
+    path = tmp_path / 'node.db'
+    with closing(Database(path)) as database:
+        database.load()
+        database.write(append(1))
+        database.checkpoint()  # the log is begun anew: only then it keeps its salts
+        database.write(Write(2, None, 2, [command(number) for number in range(2, 500)]))
+        first = copy_of(path, 'first.db')
+    wal_of(first).write_bytes(flipped(wal_of(first).read_bytes(), 32 + 999))
+    with closing(Database(first)) as database:
+        stored = database.load()
+        assert stored is not None
+        assert [*stored.entries] == [command(1)]
+        before = wal_of(first).read_bytes()
+        database.write(append(2))
+        second = copy_of(first, 'second.db')
+    content = wal_of(second).read_bytes()
+    last = max(at for at, byte in enumerate(content) if before[at : at + 1] != bytes([byte]))
+    wal_of(second).write_bytes(flipped(content, last))
+    stored = await load(second)
+    assert stored is not None
+    assert [*stored.entries] == [command(1)]
 
 
 async def test_text_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -218,6 +218,7 @@ class State:
             self.current_term,
             voted_for,
             voted_incarnation,
+            self.id,
         )
 
     def forget_identity(self) -> None:

@@ -45,6 +45,7 @@ from consensual.raft.errors import (
     SnapshotUnsupported,
     StorageError,
     StorageFailed,
+    StorageMismatch,
 )
 
 Result = TypeVar('Result')
@@ -130,7 +131,9 @@ class Engine:
             raise StorageFailed(f'the storage cannot be read: {error!r}') from error
         seed = self._random.getrandbits(64)
         try:
-            self._check_restorable(stored)
+            if stored is not None:
+                self._check_owner(stored)
+                self._check_restorable(stored)
             beginning = Beginning(self._address, self.settings, seed, stored, self.loop.time())
             self._raft = (
                 beginning.make()
@@ -143,8 +146,17 @@ class Engine:
         self.recovered_index = self._raft.state.log.last_index
         self.schedule()
 
-    def _check_restorable(self, stored: Optional[Stored]) -> None:
-        if stored is not None and stored.snapshot is not None and not self._applier.can_snapshot:
+    def _check_owner(self, stored: Stored) -> None:
+        owner, me = stored.hard_state.node_id, self._address
+        if owner and owner != me.id:
+            raise StorageMismatch(
+                f'{self._storage!r} holds the data of {owner}, and {me.id} wanted to start with '
+                f'them: give it a storage of its own; or, to make them those of {me.id} on '
+                f'purpose: python -m consensual storage readdress PATH {me.url}'
+            )
+
+    def _check_restorable(self, stored: Stored) -> None:
+        if stored.snapshot is not None and not self._applier.can_snapshot:
             raise SnapshotUnsupported(
                 f'the storage of {self._address.id} begins with a snapshot, and its state machine '
                 'has no snapshot() and restore(value): give the one with which it was written'
