@@ -41,5 +41,8 @@ class Counted:
             self.end = max(self.end, self.first)
         return self._storage.write(write)
 
+    def stage(self, data: bytes) -> Awaitable[None]:
+        return self._storage.stage(data)
+
     def close(self) -> Optional[Awaitable[None]]:
         return self._storage.close()

@@ -15,6 +15,7 @@ from typing import Any, Optional, Union
 from consensual.raft.driver.ports import Stored, Write
 from consensual.raft.errors import InvalidParameters, StorageFailed, StorageLocked
 from consensual.storage.sqlite_database import Database
+from consensual.storage.sqlite_records import PIECE
 
 Job = tuple[Callable[..., Any], tuple[Any, ...], 'Future[Any]']
 Jobs = SimpleQueue[Optional[Job]]
@@ -81,6 +82,22 @@ class SQLiteStorage:
         if self._writer is None:
             raise StorageFailed(f'{self!r} is not in use: load() it before you write')
         return self._writer.hand_in(self._writer.database.write, write)
+
+    async def stage(self, data: bytes) -> None:
+        """Make the data of a snapshot that is to come durable, piece by piece.
+
+        Writes are carried out between the pieces, and the one that brings the snapshot, with
+        the same object as its data, has little left to do. Nothing that `load` returns is
+        changed. What is staged last counts; to be ended before `close`.
+
+        Raises what a write raises.
+        """
+        writer = self._writer
+        if writer is None:
+            raise StorageFailed(f'{self!r} is not in use: load() it before you write')
+        if len(data) > PIECE:
+            while not await writer.hand_in(writer.database.stage, data):
+                pass
 
     def close(self) -> Optional[Awaitable[None]]:
         """Give up possession, once what was handed in is written; await what this returns.

@@ -241,7 +241,20 @@ class Reader:
     def snapshot(self) -> Optional[Snapshot]:
         """Return the snapshot, None when there is none."""
         row = self._row(records.SELECT_SNAPSHOT, 'the snapshot')
-        return None if row is None else self._told(records.snapshot_of, row, 'the snapshot')
+        if row is None:
+            return None
+        size, pieces = records.pieces_of(row)
+        rows = self._rows(
+            records.SELECT_PIECES, lambda: 'the snapshot', pieces.start, pieces.stop - 1
+        )
+        sound = self._sound(rows, lambda row: f'piece {row[0]} of the snapshot')
+        data = b''.join(row[1] for row in sound)
+        if len(data) != size:
+            raise corrupted(self._path, 'the snapshot', 'lacks a piece')
+        try:
+            return records.snapshot_of(row, data)
+        except ValueError as error:
+            raise corrupted(self._path, 'the snapshot', f'tells nothing ({error})') from error
 
     def log(self, first_index: int) -> Iterator[Row]:
         """Go through the rows of the log, which begins there and has no gap."""
@@ -259,12 +272,12 @@ class Reader:
     def entries(self, first_index: int) -> Iterator[Entry]:
         """Go through the entries of the log."""
         for row in self.log(first_index):
-            yield self._told(records.entry_of, row, 'entry')
+            yield self._told(records.entry_of, row)
 
     def words(self, first_index: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Go through the log; return each entry's index, and itself as an object for JSON."""
         for row in self.log(first_index):
-            yield row[0], self._told(records.words_of_row, row, 'entry')
+            yield row[0], self._told(records.words_of_row, row)
 
     def sizes(self) -> dict[str, int]:
         """Return bytes: of the file, of its pages that are free, of the write-ahead log."""
@@ -297,19 +310,19 @@ class Reader:
             self.read += 1
             yield row
 
-    def _rows(self, sql: str, record: Callable[[], str]) -> Iterator[Row]:
+    def _rows(self, sql: str, record: Callable[[], str], *values: int) -> Iterator[Row]:
         """Go through the rows; name the record where one cannot be read."""
         try:
-            for row in self._connection.execute(sql):  # noqa: UP028 - that closes cursors
+            for row in self._connection.execute(sql, values):  # noqa: UP028 - that closes cursors
                 yield row
         except sqlite3.Error as error:
             if is_damage(error):
                 raise corrupted(self._path, record(), f'cannot be read ({error})') from error
             raise explain(error, self._path, 'reading') from error
 
-    def _told(self, tell: Callable[[Row], Any], row: Row, record: str) -> Any:
+    def _told(self, tell: Callable[[Row], Any], row: Row) -> Any:
         try:
             return tell(row)
         except ValueError as error:
-            name = f'log entry {row[0]}' if record == 'entry' else record
+            name = f'log entry {row[0]}'
             raise corrupted(self._path, name, f'tells nothing ({error})') from error

@@ -33,7 +33,7 @@ ENTRIES = [
 STORED = Stored(HARD_STATE, ENTRIES, SNAPSHOT, 4)
 """What `make` writes: indices 4 to 8, a snapshot up to 3."""
 
-RECORDS = 2 + 1 + 1 + len(ENTRIES)
+RECORDS = 2 + 1 + 2 + len(ENTRIES)
 
 
 def command(number: int) -> Entry:

@@ -31,10 +31,11 @@ TABLES = {
     'node': 'the hard state',
     'log': 'log entry 7',
     'snapshot': 'the snapshot',
+    'piece': 'the snapshot',
 }
 """The tables, and what an error calls the record that the tests change."""
 
-WHERE = {'meta': "name = 'format'", 'node': '1', 'log': 'idx = 7', 'snapshot': '1'}
+WHERE = {'meta': "name = 'format'", 'node': '1', 'log': 'idx = 7', 'snapshot': '1', 'piece': '1'}
 
 
 COLUMNS = {
@@ -42,7 +43,9 @@ COLUMNS = {
     'node': 'incarnation cluster_id is_attached current_term voted_for voted_incarnation '
     'node_id first_index checksum',
     'log': 'term time kind session sequence lowest action parameters checksum',
-    'snapshot': 'idx term time configuration_index configuration_term configuration data checksum',
+    'snapshot': 'idx term time configuration_index configuration_term configuration size '
+    'first_piece pieces checksum',
+    'piece': 'data checksum',
 }
 CHANGES = {
     'another value': "CASE typeof({0}) WHEN 'text' THEN {0} || ' ' WHEN 'blob' THEN x'00' "
@@ -119,6 +122,9 @@ async def test_value_that_is_lost_is_found(tmp_path: Path, column: str) -> None:
         ('DELETE FROM node', 'the hard state (table node) is missing'),
         ('DELETE FROM meta', "meta 'format'"),
         ("DELETE FROM meta WHERE name = 'format'", "meta 'format'"),
+        ('DELETE FROM piece', 'the snapshot lacks a piece'),
+        ('UPDATE piece SET id = 2', 'the snapshot lacks a piece'),
+        ('DROP TABLE piece', 'the snapshot cannot be read (no such table'),
         ('DROP TABLE snapshot', 'the snapshot cannot be read (no such table'),
         ('DROP TABLE log', 'log entry 4 cannot be read (no such table'),
         ('ALTER TABLE node RENAME COLUMN voted_for TO vote', 'the hard state'),

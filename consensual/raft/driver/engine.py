@@ -34,8 +34,9 @@ from consensual.raft.core.messages import (
 from consensual.raft.core.raft import Raft
 from consensual.raft.core.state import Settings, State
 from consensual.raft.driver.applier import Applier
+from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.peers import OnReply, Peers
-from consensual.raft.driver.ports import MessageKind, Sender, Storage
+from consensual.raft.driver.ports import MessageKind, Sender, Staging, Storage
 from consensual.raft.driver.recording import Beginning, RecordedRaft, Recorder
 from consensual.raft.errors import (
     ConsensualError,
@@ -111,6 +112,7 @@ class Engine:
         self._deadline: Optional[float] = None
         self._timer: Optional[TimerHandle] = None
         self._writing: Optional[Future[None]] = None
+        self._staging: Optional[Task[None]] = None
         self._shown: object = None
         self._reachable: object = None
         self._stopped_by: Optional[ConsensualError] = None
@@ -166,8 +168,9 @@ class Engine:
         self._end(error or NodeStopped('the node was stopped'))
         try:
             await self._peers.stop()
-            if self._writing is not None:
-                await wait([self._writing])
+            for going_on in (self._writing, self._staging):
+                if going_on is not None:
+                    await wait([going_on])
             if is_orderly:
                 await self._write_the_rest()
             await self._applier.stop()
@@ -231,6 +234,8 @@ class Engine:
         self._stopped_by = error
         if self._timer is not None:
             self._timer.cancel()
+        if self._staging is not None:
+            self._staging.cancel()
         calls, self._calls = self._calls, {}
         for on_reply in calls.values():
             on_reply(Refused(NodeStopped.__name__, str(error)))
@@ -409,9 +414,23 @@ class Engine:
         error = CancelledError() if writing.cancelled() else writing.exception()
         if error is None:
             return self.post(Persisted(number))
-        failure = _storage_error(error)
-        failure.__cause__ = error
-        self.fail(failure)
+        self.fail(_storage_error(error))
+
+    def stage(self, data: bytes, then: Callable[[], None]) -> None:
+        """Have a snapshot's data made durable beside the log, where the storage can; then call."""
+        if not isinstance(self._storage, Staging):
+            return then()
+        self._staging = self.loop.create_task(self._stage(self._storage, data, then))
+
+    async def _stage(self, storage: Staging, data: bytes, then: Callable[[], None]) -> None:
+        try:
+            await storage.stage(data)
+        except (Exception, CancelledError) as error:
+            if isinstance(error, CancelledError) and is_being_cancelled():
+                raise
+            self.fail(_storage_error(error))
+        else:
+            then()
 
     # the clock
 
@@ -448,7 +467,9 @@ async def _result(value: Union[Result, Awaitable[Result]]) -> Result:
 def _storage_error(error: BaseException) -> StorageError:
     if isinstance(error, StorageError):
         return error
-    return StorageFailed(f'a write failed: {error!r}; nothing is acknowledged after it')
+    failure = StorageFailed(f'a write failed: {error!r}; nothing is acknowledged after it')
+    failure.__cause__ = error
+    return failure
 
 
 def _fail(future: 'Future[Any]', error: BaseException) -> None:
