@@ -96,7 +96,7 @@ class SQLiteStorage:
         if writer is None:
             raise StorageFailed(f'{self!r} is not in use: load() it before you write')
         if len(data) > PIECE:
-            while not await writer.hand_in(writer.database.stage, data):
+            while not await writer.hand_in(writer.database.stage_piece, data):
                 pass
 
     def close(self) -> Optional[Awaitable[None]]:

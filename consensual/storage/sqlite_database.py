@@ -105,7 +105,7 @@ class Database:
         """
         self._carry_out(lambda: self._write(write))
 
-    def stage(self, data: bytes) -> bool:
+    def stage_piece(self, data: bytes) -> bool:
         """Make the next piece of these data durable, for a snapshot that is to come.
 
         Returns whether it was the last one. What was staged before is dropped, piece by piece, too.

@@ -84,7 +84,7 @@ class File:
         """Write; once it returns, the write is durable if the storage has it so."""
         assert self._database is not None
         log, asked = self._log(), Connection.checkpoints[str(self._path)]
-        self._database.checkpoint()
+        self._database.tidy()
         if Connection.checkpoints[str(self._path)] > asked:
             self._synced = log
         self._database.write(write)
