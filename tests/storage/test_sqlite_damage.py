@@ -233,7 +233,7 @@ async def test_what_an_earlier_torn_write_left_is_no_sign_of_damage(
     with closing(Database(path)) as database:
         database.load()
         database.write(append(1))
-        database.checkpoint()  # the log is begun anew: only then it keeps its salts
+        database.tidy()  # the log is begun anew: only then it keeps its salts
         database.write(Write(2, None, 2, [command(number) for number in range(2, 500)]))
         first = copy_of(path, 'first.db')
     wal_of(first).write_bytes(flipped(wal_of(first).read_bytes(), 32 + 999))
