@@ -23,7 +23,6 @@ from consensual.storage.sqlite_file import (
     Reader,
     make_room,
     open_to_own,
-    pages_in_wal,
     shared_memory_of,
     wal_of,
 )
@@ -91,7 +90,6 @@ class Database:
             self._connection = None
             raise
         self._cursor = self._connection.cursor()
-        self._frames = pages_in_wal(self._path)
         if stored is not None:
             self._hard_state = stored.hard_state
             self._extent = Extent(stored.first_index, stored.first_index + len(stored.entries))

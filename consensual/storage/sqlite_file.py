@@ -47,12 +47,6 @@ def wal_of(path: Path) -> Path:
     return path.with_name(f'{path.name}-wal')
 
 
-def pages_in_wal(path: Path) -> int:
-    """Return about how many pages the write-ahead log holds, where a node was killed."""
-    wal = wal_of(path)
-    return wal.stat().st_size // PAGE_SIZE if wal.exists() else 0
-
-
 def shared_memory_of(path: Path) -> Path:
     """Return the path of the index that readers make; an owner needs none."""
     return path.with_name(f'{path.name}-shm')

@@ -55,11 +55,12 @@ class File:
 
     lost, failed: how many writes a crash took away, and how many failed for want of room.
     rounds: how often the write-ahead log was begun anew.
+    rooms: how often it was given room.
     halves: how often it was carried over to one half when the process ended.
     """
 
     def __init__(self, path: Path, random: Random) -> None:
-        self.lost = self.failed = self.rounds = self.halves = 0
+        self.lost = self.failed = self.rounds = self.rooms = self.halves = 0
         self._path = path
         self._log_path = path.with_name(f'{path.name}-wal')
         self._random = random
@@ -83,12 +84,14 @@ class File:
     def write(self, write: Write) -> None:
         """Write; once it returns, the write is durable if the storage has it so."""
         assert self._database is not None
-        log, asked = self._log(), Connection.checkpoints[str(self._path)]
+        before, checkpoints = self._log(), Connection.checkpoints[str(self._path)]
         self._database.tidy()
-        if Connection.checkpoints[str(self._path)] > asked:
-            self._synced = log
+        log = self._log()
+        if log != before or Connection.checkpoints[str(self._path)] > checkpoints:
+            self._synced = log  # it was carried over, or given room: either way it is synced
         self._database.write(write)
         self._synced_before = self._synced
+        self.rooms += len(log) > len(before)
         self.rounds += self._log()[:HEADER] != log[:HEADER] != b''
         if Connection.mode[str(self._path)] == 'FULL':
             self._synced = self._log()

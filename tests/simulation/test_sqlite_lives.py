@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from consensual.raft.core.effects import Stored, Write
 from consensual.raft.errors import StorageError
-from consensual.storage import sqlite_database
+from consensual.storage import sqlite_database, sqlite_file
 from consensual.testing.conformance.data import Model, random_write
 from consensual.testing.faults import Crash, CrashAtWrite, FailWrite, Fault, FillDisk, Stop
 from consensual.testing.nemesis import Blow
@@ -29,7 +29,7 @@ from tests.simulation.sqlite_disks import Connection, File, OnFiles
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='there is no limit of size')
 
 SECONDS = 10.0
-FIGURES = 'lost', 'failed', 'rounds', 'halves'
+FIGURES = 'lost', 'failed', 'rounds', 'rooms', 'halves'
 Use = Callable[[type[Connection]], None]
 RULE = 'file_gives_back_what_was_stored'
 
@@ -45,7 +45,9 @@ def use_connections(monkeypatch: pytest.MonkeyPatch) -> Use:
     def use(kind: type[Connection]) -> None:
         monkeypatch.setattr(sqlite3, 'connect', partial(connect, factory=kind))
 
+    monkeypatch.setattr(sqlite_database, 'ROOM_FRAMES', 4)
     monkeypatch.setattr(sqlite_database, 'CHECKPOINT_FRAMES', 8)
+    monkeypatch.setattr(sqlite_file, 'WAL_ROOM', 100_000)
     monkeypatch.setattr(os, 'fsync', id)
     use(Connection)
     return use
