@@ -96,13 +96,14 @@ def inspect(reader: 'Reader', options: argparse.Namespace) -> None:
     """Print what an operator asks first."""
     remarks = reader.meta()
     node = reader.node()
+    first_index = 1 if node is None else node[1]
     rows = [
         ('file', str(options.path)),
         ('format', remarks['format']),
         ('created by', remarks.get('created_by', '-')),
         *_words_of_node(None if node is None else node[0]),
-        ('log', _words_of_log(reader, 1 if node is None else node[1])),
-        ('snapshot', _words_of_snapshot(reader.snapshot())),
+        ('log', _words_of_log(reader, first_index)),
+        ('snapshot', _words_of_snapshot(reader.snapshot(first_index))),
         ('size', ', '.join(f'{number} bytes {what}' for what, number in reader.sizes().items())),
     ]
     for name, text in rows:
@@ -114,8 +115,9 @@ def verify(reader: 'Reader', _options: argparse.Namespace) -> None:
     reader.integrity()
     reader.meta()
     node = reader.node()
-    reader.snapshot()
-    for _ in reader.entries(1 if node is None else node[1]):
+    first_index = 1 if node is None else node[1]
+    reader.snapshot(first_index)
+    for _ in reader.entries(first_index):
         pass
     print(f'verified {reader.read} records')
 

@@ -187,10 +187,10 @@ class Reader:
         """Return everything; None when nothing was written yet."""
         self.meta()
         node = self.node()
-        snapshot = self.snapshot()
         if node is None:
             return None
         hard_state, first_index = node
+        snapshot = self.snapshot(first_index)
         return Stored(hard_state, [*self.entries(first_index)], snapshot, first_index)
 
     def meta(self) -> dict[str, str]:
@@ -212,10 +212,19 @@ class Reader:
                 raise corrupted(self._path, 'the hard state (table node)', 'is missing')
         return None
 
-    def snapshot(self) -> Optional[Snapshot]:
-        """Return the snapshot, None when there is none."""
+    def snapshot(self, first_index: int) -> Optional[Snapshot]:
+        """Return the snapshot that the log, which begins there, goes on from; None for none."""
         row = self._row(records.SELECT_SNAPSHOT, 'the snapshot')
-        return None if row is None else self._told(records.snapshot_of, row, 'the snapshot')
+        if row is None:
+            if first_index > 1:
+                problem = f'is missing, and the log begins with entry {first_index}'
+                raise corrupted(self._path, 'the snapshot', problem)
+            return None
+        snapshot: Snapshot = self._told(records.snapshot_of, row, 'the snapshot')
+        if snapshot.index < first_index - 1:
+            problem = f'ends with entry {snapshot.index}, and the log begins with {first_index}'
+            raise corrupted(self._path, 'the snapshot', problem)
+        return snapshot
 
     def log(self, first_index: int) -> Iterator[Row]:
         """Go through the rows of the log, which begins there and has no gap."""
