@@ -18,8 +18,8 @@ from consensual.raft.errors import InvalidMessage
 
 PROTOCOL_VERSION = 1
 
-SNAPSHOT_LIMIT = 1 << 30
-"""Bytes that a snapshot may take."""
+SNAPSHOT_LIMIT = 999_000_000
+"""Bytes that a snapshot may take: a row of SQLite is not much longer."""
 
 
 class MessageKind(IntEnum):
