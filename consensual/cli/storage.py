@@ -117,13 +117,14 @@ def inspect(options: argparse.Namespace) -> None:
     with reading(options.path) as reader:
         remarks = reader.meta()
         node = reader.node()
+        first_index = 1 if node is None else node[1]
         rows = [
             ('file', str(options.path)),
             ('format', remarks['format']),
             ('created by', remarks.get('created_by', '-')),
             *_words_of_node(None if node is None else node[0]),
-            ('log', _words_of_log(reader, 1 if node is None else node[1])),
-            ('snapshot', _words_of_snapshot(reader.snapshot())),
+            ('log', _words_of_log(reader, first_index)),
+            ('snapshot', _words_of_snapshot(reader.snapshot(first_index))),
             (
                 'size',
                 ', '.join(f'{number} bytes {what}' for what, number in reader.sizes().items()),
@@ -139,8 +140,9 @@ def verify(options: argparse.Namespace) -> None:
         reader.integrity()
         reader.meta()
         node = reader.node()
-        reader.snapshot()
-        for _ in reader.entries(1 if node is None else node[1]):
+        first_index = 1 if node is None else node[1]
+        reader.snapshot(first_index)
+        for _ in reader.entries(first_index):
             pass
     print(f'verified {reader.read} records')
 

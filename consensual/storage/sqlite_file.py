@@ -207,10 +207,10 @@ class Reader:
         """Return everything; None when nothing was written yet."""
         self.meta()
         node = self.node()
-        snapshot = self.snapshot()
         if node is None:
             return None
         hard_state, first_index = node
+        snapshot = self.snapshot(first_index)
         return Stored(hard_state, [*self.entries(first_index)], snapshot, first_index)
 
     def meta(self) -> dict[str, str]:
@@ -232,10 +232,13 @@ class Reader:
                 raise corrupted(self._path, 'the hard state (table node)', 'is missing')
         return None
 
-    def snapshot(self) -> Optional[Snapshot]:
-        """Return the snapshot, None when there is none."""
+    def snapshot(self, first_index: int) -> Optional[Snapshot]:
+        """Return the snapshot that the log, which begins there, goes on from; None for none."""
         row = self._row(records.SELECT_SNAPSHOT, 'the snapshot')
         if row is None:
+            if first_index > 1:
+                problem = f'is missing, and the log begins with entry {first_index}'
+                raise corrupted(self._path, 'the snapshot', problem)
             return None
         size, pieces = records.pieces_of(row)
         rows = self._rows(
@@ -246,9 +249,13 @@ class Reader:
         if len(data) != size:
             raise corrupted(self._path, 'the snapshot', 'lacks a piece')
         try:
-            return records.snapshot_of(row, data)
+            snapshot = records.snapshot_of(row, data)
         except ValueError as error:
             raise corrupted(self._path, 'the snapshot', f'tells nothing ({error})') from error
+        if snapshot.index < first_index - 1:
+            problem = f'ends with entry {snapshot.index}, and the log begins with {first_index}'
+            raise corrupted(self._path, 'the snapshot', problem)
+        return snapshot
 
     def log(self, first_index: int) -> Iterator[Row]:
         """Go through the rows of the log, which begins there and has no gap."""

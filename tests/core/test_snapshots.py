@@ -361,6 +361,20 @@ def test_installation_is_acknowledged_when_it_is_durable():
     assert core.answers[call].is_installed
 
 
+def test_what_was_durable_before_an_installation_still_is():
+    """The old log or the snapshot: whatever a crash leaves, it holds what was committed."""
+    core = following(3)
+    core.is_disk_slow = True
+    core.call(append_entries(term=1, prev=(3, 1), entries=log_of([1] * 9)[3:], commit=6))
+    core.persist()
+    assert core.state.durability.durable_index == 9
+    for piece in pieces_of(snapshot_of(TEN, index=20), term=1):
+        core.call(piece)
+    assert core.state.durability.durable_index == 6
+    core.persist()
+    assert core.state.durability.durable_index == 20
+
+
 def test_installation_behind_a_write_under_way_waits_for_its_own():
     """The one before it does not hold the snapshot."""
     core = following(3)

@@ -36,7 +36,7 @@ def test_cluster_that_is_killed_while_it_is_founded_can_be_founded(tmp_path: Pat
 def test_storage_that_says_durable_before_it_is_is_caught(tmp_path: Path) -> None:
     """The harness can fail; or a node stops by itself, for others know more than it has."""
     moments = [Moment('ready', 0.5)] * 3
-    with pytest.raises(Broken, match='were acknowledged and are not applied|ended by itself'):
+    with pytest.raises(Broken, match=r'were acknowledged and are not applied|ended by itself'):
         asyncio.run(kill_again_and_again(tmp_path, moments, storage='hasty'))
 
 

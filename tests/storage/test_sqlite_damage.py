@@ -6,12 +6,15 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from consensual.raft import Write
 from consensual.raft.errors import StorageCorrupted, StorageError, StorageFailed
 from consensual.storage import sqlite_database
+from consensual.storage import sqlite_records as records
 from consensual.storage.sqlite_database import Database
 from tests.storage.sqlite_files import (
+    SNAPSHOT,
     STORED,
     append,
     close,
@@ -125,6 +128,7 @@ async def test_value_that_is_lost_is_found(tmp_path: Path, column: str) -> None:
         ('DELETE FROM piece', 'the snapshot lacks a piece'),
         ('UPDATE piece SET id = 2', 'the snapshot lacks a piece'),
         ('DROP TABLE piece', 'the snapshot cannot be read (no such table'),
+        ('DELETE FROM snapshot', 'the snapshot is missing, and the log begins with entry 4'),
         ('DROP TABLE snapshot', 'the snapshot cannot be read (no such table'),
         ('DROP TABLE log', 'log entry 4 cannot be read (no such table'),
         ('ALTER TABLE node RENAME COLUMN voted_for TO vote', 'the hard state'),
@@ -136,6 +140,15 @@ async def test_record_that_is_missing_is_found(tmp_path: Path, sql: str, named: 
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(sql)
     await check_corrupted(path, named)
+
+
+async def test_gap_between_snapshot_and_log_is_found(tmp_path: Path) -> None:
+    """Each record is sound, and what came between them is nowhere."""
+    path = await make(tmp_path / 'node.db')
+    older = records.snapshot_row(replace(SNAPSHOT, index=2), range(1, 2))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(records.REPLACE_SNAPSHOT, older)
+    await check_corrupted(path, 'the snapshot ends with entry 2, and the log begins with 4')
 
 
 async def test_flipped_bit_is_found_or_changes_nothing(tmp_path: Path) -> None:

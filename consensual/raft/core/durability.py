@@ -69,11 +69,15 @@ class Durability:
         """A snapshot is to be written, and what was compacted away to be dropped (§7)."""
         self._snapshot_changed = True
 
-    def snapshot_installed(self, index: int) -> None:
-        """A snapshot up to that index is to be written in place of the whole log (§7)."""
+    def snapshot_installed(self, index: int, committed: int) -> None:
+        """A snapshot up to that index is to be written in place of the whole log (§7).
+
+        committed: what was before; as far as that is durable it is in either of them.
+        """
+        durable_index = min(self.durable_index, committed)
         self._snapshot_changed = True
         self.log_changed(1)
-        self._dirty_from = index + 1
+        self._dirty_from, self.durable_index = index + 1, durable_index
 
     def log_erased(self) -> None:
         """Nothing is left of the log, nor a snapshot."""

@@ -19,7 +19,7 @@ from consensual.raft.errors import InvalidMessage
 PROTOCOL_VERSION = 1
 
 SNAPSHOT_LIMIT = 999_000_000
-"""Bytes that a snapshot may take; SQLite holds as much in one value."""
+"""Bytes that a snapshot may take."""
 
 
 class MessageKind(IntEnum):

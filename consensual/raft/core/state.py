@@ -347,7 +347,7 @@ class State:
         """Put a snapshot in the place of the whole log, and of all configurations since (§7)."""
         self.snapshot = self.effects.restore = snapshot
         self.log.replace(snapshot.index, snapshot.term, snapshot.time)
-        self.durability.snapshot_installed(snapshot.index)
+        self.durability.snapshot_installed(snapshot.index, self.commit_index)
         self.first_unemitted = snapshot.index + 1
         configured = _configured(snapshot)
         earlier = [other for other in self.history if other.index < configured.index]

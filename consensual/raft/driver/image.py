@@ -73,21 +73,16 @@ class Capture(Struct, frozen=True):
         Raises `SnapshotFailed` for a state that would not come back as it is, or is too large.
         """
         try:
-            pieces = [b'{"sessions":', _encode(self.sessions), b',"state":', *_pieces(self.state)]
-        except (
-            TypeError,
-            ValueError,
-            OverflowError,
-            RecursionError,
-            msgspec.MsgspecError,
-        ) as error:
+            parts = [b'{"sessions":', _encode(self.sessions), b',"state":', *pieces(self.state)]
+        except Exception as error:
             raise SnapshotFailed(
                 f'what snapshot() of the state machine returned cannot be carried as JSON: {error}'
             ) from error
-        data = b''.join((*pieces, b'}'))
+        data = b''.join((*parts, b'}'))
         if len(data) > SNAPSHOT_LIMIT:
             raise SnapshotFailed(
-                f'a snapshot would take {len(data)} bytes, and may take {SNAPSHOT_LIMIT}'
+                f'what snapshot() of the state machine returned takes {len(data)} bytes; '
+                f'a snapshot may take {SNAPSHOT_LIMIT}'
             )
         return data, crc32(data)
 
@@ -128,7 +123,7 @@ def _stored(sequence: int, outcome: Outcome) -> StoredOutcome:
         return StoredOutcome(sequence, is_lost=True)
     try:
         return StoredOutcome(sequence, msgspec.Raw(_faithful(outcome.value)))
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+    except Exception:  # noqa: BLE001 - the user's: a value may even refuse to be compared
         return StoredOutcome(sequence, is_lost=True)
 
 
@@ -155,7 +150,7 @@ def _faithful(value: Any) -> bytes:
     return data
 
 
-def _pieces(value: Any, depth: int = 4) -> Iterator[bytes]:
+def pieces(value: Any, depth: int = 4) -> Iterator[bytes]:
     """Yield the JSON text of a value, none of the pieces long as far as can be helped."""
     if depth and isinstance(value, dict) and value:
         opening = b'{'
@@ -164,7 +159,7 @@ def _pieces(value: Any, depth: int = 4) -> Iterator[bytes]:
             if any(map(_has_many, batch.values())):
                 for key, item in batch.items():
                     yield opening + _faithful({key: None})[1:-5]
-                    yield from _pieces(item, depth - 1)
+                    yield from pieces(item, depth - 1)
                     opening = b','
             else:
                 yield opening + _faithful(batch)[1:-1]
@@ -177,7 +172,7 @@ def _pieces(value: Any, depth: int = 4) -> Iterator[bytes]:
             if any(map(_has_many, part)):
                 for item in part:
                     yield opening
-                    yield from _pieces(item, depth - 1)
+                    yield from pieces(item, depth - 1)
                     opening = b','
             else:
                 yield opening + _faithful(part)[1:-1]

@@ -231,7 +231,7 @@ class StorageConformance:
                 for size in (1, 0, 3):
                     await data.append(*entries_of(size, 'more'))
                     await data.check(f'entries appended to a log that begins at {start}')
-                await data.write(log_start=start + 2)
+                await data.write(snapshot=snapshot_of(start + 1), log_start=start + 2)
                 await data.check('a log whose beginning was dropped again')
 
     async def test_log_is_cut_off_after_its_beginning_was_dropped(self) -> None:
