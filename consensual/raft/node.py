@@ -17,6 +17,7 @@ from consensual.raft.core.events import LeaveRequested, ResetRequested, SoloRequ
 from consensual.raft.core.messages import MessageKind
 from consensual.raft.core.state import Settings
 from consensual.raft.driver import parameters as codec
+from consensual.raft.driver.actions import actions_of
 from consensual.raft.driver.addresses import address_of
 from consensual.raft.driver.applier import Applier, Listener, refuse_inside_processor
 from consensual.raft.driver.changes import Changes
@@ -118,30 +119,14 @@ class Node:
         """
         from consensual.storage import MemoryStorage  # noqa: PLC0415 - storages import this package
 
-        timeout = 5 * heartbeat if election_timeout is None else election_timeout
-        if not 0 < heartbeat < float('inf'):
-            raise InvalidParameters(f'heartbeat is a positive number of seconds, not {heartbeat}')
-        if not 2 * heartbeat <= timeout < float('inf'):
-            raise InvalidParameters(
-                f'election_timeout is at least two heartbeats ({2 * heartbeat:g} s), not {timeout}'
-            )
-        if not isinstance(snapshot_every, int) or snapshot_every < 1:
-            raise InvalidParameters(
-                f'snapshot_every is a positive number of entries, not {snapshot_every!r}'
-            )
         return cls(
             url,
             sender=sender,
-            processors=_actions(processors, state_machine),
+            processors=actions_of(processors, state_machine),
             state_machine=state_machine,
             storage=MemoryStorage() if storage is None else storage,
             recorder=recorder,
-            settings=Settings(
-                heartbeat,
-                timeout,
-                max(15.0, CHANGE_TIMEOUT - 4 * timeout),
-                snapshot_every=snapshot_every,
-            ),
+            settings=_settings(heartbeat, election_timeout, snapshot_every),
             logger=logger or logging.getLogger('consensual'),
             loop=loop,
             random=Random() if random is None else random,  # noqa: S311 - no secret is drawn from it
@@ -247,6 +232,7 @@ class Node:
         engine.waiting = clerk, reader, changes, snapshotter
         self._applier.listener = Listener(
             clerk.command_applied,
+            clerk.command_forgotten,
             clerk.session_opened,
             changes.configuration_applied,
             clerk.was_reset,
@@ -464,24 +450,21 @@ class Node:
         await run.changes.transfer(target, 2 * self._settings.election_timeout)
 
 
-def _actions(
-    processors: Optional[Mapping[str, Processor]], state_machine: Optional[StateMachine]
-) -> dict[str, Processor]:
-    """Return all actions by name. Raises `InvalidParameters` for what is none."""
-    actions = {} if processors is None else dict(processors)
-    of_machine = {} if state_machine is None else state_machine.processors
-    for name, processor in of_machine.items():
-        if name in actions:
-            raise InvalidParameters(
-                f'{name!r} is among the processors and the state machine has it, too'
-            )
-        actions[name] = processor
-    for name, processor in actions.items():
-        if not isinstance(name, str) or not callable(processor):
-            raise InvalidParameters(
-                f'processors are functions by name, not {processor!r} by {name!r}'
-            )
-    return actions
+def _settings(heartbeat: float, election_timeout: Optional[float], snapshot_every: int) -> Settings:
+    """Return what the core goes by. Raises `InvalidParameters`."""
+    timeout = 5 * heartbeat if election_timeout is None else election_timeout
+    if not 0 < heartbeat < float('inf'):
+        raise InvalidParameters(f'heartbeat is a positive number of seconds, not {heartbeat}')
+    if not 2 * heartbeat <= timeout < float('inf'):
+        raise InvalidParameters(
+            f'election_timeout is at least two heartbeats ({2 * heartbeat:g} s), not {timeout}'
+        )
+    if not isinstance(snapshot_every, int) or snapshot_every < 1:
+        raise InvalidParameters(
+            f'snapshot_every is a positive number of entries, not {snapshot_every!r}'
+        )
+    attach_timeout = max(15.0, CHANGE_TIMEOUT - 4 * timeout)
+    return Settings(heartbeat, timeout, attach_timeout, snapshot_every=snapshot_every)
 
 
 async def _as_text(call: Coroutine[Any, Any, Any]) -> Optional[str]:
