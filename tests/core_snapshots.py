@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Optional
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from consensual.raft.core.configuration import Configuration
 from consensual.raft.core.effects import HardState, Snapshot, Stored, Write
 from consensual.raft.core.events import Failed, Persisted, SnapshotTaken
@@ -26,7 +28,9 @@ from tests.cores import (
     HEARTBEAT,
     Core,
     T,
+    command,
     configuration,
+    log_of,
     reject,
     route,
     stored,
@@ -192,6 +196,18 @@ class SnapshotCore(Core):
         self.step(self.capture(padding))
         assert self.state.snapshot is not None
         return self.state.snapshot
+
+
+def following(
+    count: int, *, size: int = 0, settings: Settings = SMALL, commit: int = -1
+) -> SnapshotCore:
+    """Return core a with so many committed entries, each with so many bytes more."""
+    entries = log_of([1])
+    entries += [Entry(1, 0.0, command('x' * size, number)) for number in range(count - 1)]
+    disk = replace(stored('a'), entries=entries)
+    core = SnapshotCore('a', disk, commit_index=count if commit < 0 else commit, settings=settings)
+    core.applied_index = core.state.commit_index
+    return core
 
 
 def snapshot_leader(

@@ -234,6 +234,7 @@ class Node:
         engine.waiting = clerk, reader, changes, snapshotter
         self._applier.listener = Listener(
             clerk.command_applied,
+            clerk.command_forgotten,
             clerk.session_opened,
             changes.configuration_applied,
             clerk.was_reset,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Union
 
 from consensual.raft import Context, Processor, Snapshotting, StateMachine
-from consensual.raft.driver.applier import takes_context
+from consensual.raft.driver.actions import takes_context
 from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.testing.fingerprint import fingerprint
 from consensual.testing.observer import Watcher

@@ -3,7 +3,6 @@
 Knows processors and outcomes; what is committed it is told.
 """
 
-import inspect
 import logging
 from asyncio import AbstractEventLoop, CancelledError, Future, Task, sleep, wait
 from collections import deque
@@ -17,6 +16,7 @@ from consensual.raft.core.effects import Snapshot
 from consensual.raft.core.log import Command, Entry, OpenSession, Reconfiguration
 from consensual.raft.core.sessions import Session, Sessions
 from consensual.raft.driver import parameters
+from consensual.raft.driver.actions import takes_context
 from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.image import Capture, Image, decode, store
 from consensual.raft.driver.outcome import Outcome
@@ -25,7 +25,6 @@ from consensual.raft.errors import (
     ConsensualError,
     InvariantViolated,
     NodeStopped,
-    OutcomeUnknown,
     ProcessorFailed,
     SnapshotFailed,
     SnapshotUnsupported,
@@ -40,11 +39,13 @@ SLICE = 0.005
 class Listener(Struct):
     """Who is told what was applied: a command's outcome, a session, a configuration.
 
+    command_forgotten: whether the command was applied before, nobody remembers.
     was_reset: everything was forgotten instead.
     was_restored: what was applied was taken over from a snapshot, with these sessions.
     """
 
     command_applied: Callable[[Command, Outcome], None]
+    command_forgotten: Callable[[Command], None]
     session_opened: Callable[[int, str], None]
     configuration_applied: Callable[[Reconfiguration], None]
     was_reset: Callable[[], None]
@@ -94,7 +95,7 @@ class Applier:
     ) -> None:
         self.applied_index = 0
         self.spoiled_by: Optional[ConsensualError] = None
-        self.listener = Listener(_ignore, _ignore, _ignore, _ignore, _ignore)
+        self.listener = Listener(*[_ignore] * 6)
         self._processors = dict(processors)
         self._with_context = {
             name for name, processor in processors.items() if takes_context(processor)
@@ -278,8 +279,13 @@ class Applier:
             callback()
 
     def run(self) -> None:
-        """Apply what was fed, for a slice of time; go on in later turns of the loop."""
+        """Apply what was fed, for a slice of time; go on in later turns of the loop.
+
+        While a snapshot is restored, nothing is: that goes on by itself afterwards.
+        """
         if self._drain_task is not None or self._loop is None or not self._backlog:
+            return
+        if self.is_restoring:
             return
         token = _applying.set(self._marker)
         try:
@@ -379,7 +385,7 @@ class Applier:
         if type(payload) is Command:
             session = self._sessions.find(payload)
             if session is None:
-                self.listener.command_applied(payload, Outcome(None, OutcomeUnknown(_FORGOTTEN)))
+                self.listener.command_forgotten(payload)
             elif (known := session.outcomes.get(payload.sequence)) is not None:
                 self.listener.command_applied(payload, known)
             else:
@@ -449,24 +455,9 @@ class Applier:
                 callback()
 
 
-_FORGOTTEN = (
-    'the command came again after its session was closed or had moved on: '
-    'whether it was applied before is not known'
-)
-
-
 def _text_of(error: BaseException) -> str:
     """Return the exception's text; one that cannot be had is no reason to stop."""
     try:
         return repr(error)
     except Exception:  # noqa: BLE001 - the user's
         return type(error).__name__
-
-
-def takes_context(processor: Processor) -> bool:
-    """Tell whether a processor wants to be given a `Context`."""
-    try:
-        parameter = inspect.signature(processor).parameters.get('context')
-    except (TypeError, ValueError):  # a builtin without a signature
-        return False
-    return parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY

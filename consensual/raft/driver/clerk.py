@@ -216,10 +216,14 @@ class Clerk:
                 call.future.set_result(outcome.value)
             else:
                 call.future.set_exception(outcome.error)
-                if isinstance(outcome.error, OutcomeUnknown):
-                    self._leave_session()
         if self._backlog:
             self._engine.schedule()
+
+    def command_forgotten(self, command: Command) -> None:
+        """Tell the caller, if it is one of this node's, and give the session up."""
+        if command.session == self._session and command.sequence in self._pending:
+            self.command_applied(command, Outcome(None, OutcomeUnknown(_FORGOTTEN)))
+            self._leave_session()
 
     def session_opened(self, index: int, opener: str) -> None:
         """Take the session, if it is the one that this clerk asked for."""
@@ -299,6 +303,12 @@ class Clerk:
         """The node stops: nobody here will learn what becomes of the commands."""
         self._fail_all(error)
         self._deadlines.clear()
+
+
+_FORGOTTEN = (
+    'the command came again after its session was closed or had moved on: '
+    'whether it was applied before is not known'
+)
 
 
 def _unknown(call: Call, error: ConsensualError) -> OutcomeUnknown:
