@@ -281,6 +281,8 @@ class Applier:
         """Apply what was fed, for a slice of time; go on in later turns of the loop."""
         if self._drain_task is not None or self._loop is None or not self._backlog:
             return
+        if self.is_restoring:  # its end runs this again
+            return
         token = _applying.set(self._marker)
         try:
             awaited = self._apply_slice(self._loop)
@@ -313,6 +315,7 @@ class Applier:
                 self._fail(f'entry {index} could not be applied: {_text_of(error)}')
                 return None
             if awaitable is not None:
+                self._is_awaiting = True  # from now on: the task that awaits it begins later
                 return index, entry, awaitable
             if loop.time() > end:
                 break
