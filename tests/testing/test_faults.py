@@ -26,6 +26,7 @@ from consensual.testing.faults import (
     SlowDisk,
     SlowDown,
     Stop,
+    TakeSnapshot,
     Transfer,
 )
 from consensual.testing.liveness import settle
@@ -47,6 +48,7 @@ EXAMPLES: list[AnyFault] = [
     FailWrite('n1', is_written=True, seconds=1.0),
     FillDisk('n2', 1.0),
     SlowDisk('n3', 0.1),
+    TakeSnapshot('n1'),
     Attach('n1', 'n4'),
     Detach('n2', 'n1'),
     Transfer('n2', 'n3'),
