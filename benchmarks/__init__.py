@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m benchmarks memory`. Figures of past runs are kept in results.md."""
+"""Benchmarks: `python -m benchmarks NAME`. Figures of past runs are kept in results.md."""

@@ -2,9 +2,15 @@
 
 import sys
 
-from benchmarks import memory, simulator
+from benchmarks import durable, growth, machines, memory, simulator
 
-BENCHMARKS = {'memory': memory.main, 'simulator': simulator.main}
+BENCHMARKS = {
+    'durable': durable.main,
+    'growth': growth.main,
+    'machines': machines.main,
+    'memory': memory.main,
+    'simulator': simulator.main,
+}
 
 if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
     sys.exit(f'usage: python -m benchmarks {{{",".join(BENCHMARKS)}}} [options]')

@@ -43,6 +43,7 @@ async def run(mode: str, number: int, submit: Callable[[int], Awaitable[None]]) 
         'per_second': number / elapsed,
         'p50_us': 1e6 * latencies[number // 2],
         'p99_us': 1e6 * latencies[number * 99 // 100],
+        'max_us': 1e6 * latencies[-1],
     }
 
 

@@ -1,16 +1,15 @@
 """`python -m benchmarks memory`: three nodes in one process, beside consensual 0.2.3."""
 
 import argparse
-import json
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import venv
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from benchmarks import workers
+
 NUMBERS = 1_000, 20_000, 100_000
 PEER = 'consensual==0.2.3', 'yarl<2'
 
@@ -34,9 +33,9 @@ def main(arguments: list[str]) -> int:
             for number in options.numbers:
                 ours, theirs = [], []
                 for _ in range(options.runs):
-                    ours.append(measure(sys.executable, 'worker_consensual.py', mode, number))
+                    ours.append(workers.run('worker_consensual.py', mode, number))
                     if peer is not None:
-                        theirs.append(measure(peer, 'worker_upstream.py', mode, number))
+                        theirs.append(workers.run('worker_upstream.py', mode, number, python=peer))
                 print_row(mode, number, ours, theirs)
     return 0
 
@@ -47,22 +46,6 @@ def install_peer(directory: Path) -> str:
     python = str(directory / 'bin' / 'python')
     subprocess.run([python, '-m', 'pip', '--quiet', 'install', *PEER], check=True)
     return python
-
-
-def measure(python: str, worker: str, mode: str, number: int) -> dict:
-    """Run one measurement in a process of its own."""
-    environment = {'PYTHONPATH': str(HERE.parent)} if worker == 'worker_consensual.py' else {}
-    done = subprocess.run(
-        [python, str(HERE / worker), mode, str(number)],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        env=environment,
-        cwd=HERE,
-        check=False,
-    )
-    lines = done.stdout.splitlines()
-    return json.loads(lines[-1]) if lines else {'error': done.stderr[-200:]}
 
 
 def print_row(mode: str, number: int, ours: list[dict], theirs: list[dict]) -> None:

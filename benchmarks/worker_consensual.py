@@ -3,17 +3,13 @@
 import asyncio
 import sys
 
+import cluster
 import load
-from yarl import URL
-
-from consensual.raft import Node, communication
 
 
 async def main(mode: str, number: int) -> None:
     """Measure on a cluster of three nodes in this process."""
-    registry: dict[str, Node] = {}
-    urls = [URL.build(scheme='http', host='127.0.0.1', port=6000 + index) for index in range(3)]
-    applied = [0, 0, 0]
+    applied = [0] * cluster.SIZE
 
     def processor(index: int):
         def put(_: object) -> None:
@@ -21,23 +17,12 @@ async def main(mode: str, number: int) -> None:
 
         return put
 
-    nodes = [
-        Node.from_url(
-            url,
-            sender=communication.Sender([url], registry),
-            processors={'put': processor(index)},
-        )
-        for index, url in enumerate(urls)
-    ]
-    for node in nodes:
-        communication.Receiver(node, registry).start()
-    leader = nodes[0]
-    for error in (await leader.solo(), await leader.attach_nodes(urls[1:])):
-        if error is not None:
-            raise SystemExit(error)
+    nodes = await cluster.found(
+        [{'processors': {'put': processor(index)}} for index in range(cluster.SIZE)]
+    )
 
     async def submit(index: int) -> None:
-        error = await leader.enqueue('put', index, timeout=60)
+        error = await nodes[0].enqueue('put', index, timeout=60)
         if error is not None:
             raise SystemExit(error)
 
@@ -45,9 +30,8 @@ async def main(mode: str, number: int) -> None:
     figures = await load.run(mode, number, submit)
     for node in nodes:
         await node.ensure_linearizable()
-    figures['applied_everywhere'] = applied == [number + 500] * 3
-    for node in nodes:
-        await node.stop()
+    figures['applied_everywhere'] = applied == [number + 500] * cluster.SIZE
+    await cluster.stop(nodes)
     load.report(figures)
 
 

@@ -1,9 +1,9 @@
-"""docs/testing.md is true: its files are made, its commands run, their outputs compared.
+"""docs/testing.md and docs/machines.md are true: their files are made, their commands run.
 
-A block whose first line is `# name.py` is that file; a `diff` changes one; `console`
-blocks are run in their order. In expected output `…` stands for anything within a line,
-and a line of nothing else for any lines; a number with a point, or of three digits or
-more, for any number; spaces for any number of them.
+What is printed is compared. A block whose first line is `# name.py` is that file; a
+`diff` changes one; `console` blocks are run in their order. In expected output `…` stands
+for anything within a line, and a line of nothing else for any lines; a number with a
+point, or of three digits or more, for any number; spaces for any number of them.
 """
 
 import os
@@ -26,6 +26,7 @@ from consensual.testing import (
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'testing.md'
+PAGES = PAGE, ROOT / 'docs' / 'machines.md'
 BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 OPTIONS = '-p no:cacheprovider', '-W error', '-o asyncio_default_fixture_loop_scope=function'
 KINDS = Simulation, SimulatedNode, Network
@@ -48,9 +49,9 @@ def environment() -> dict[str, str]:
     }
 
 
-def blocks() -> list[tuple[str, str]]:
-    """Return all blocks of the page: what they are of, and their text."""
-    return BLOCK.findall(PAGE.read_text(encoding='utf-8'))
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Return all blocks of a page: what they are of, and their text."""
+    return BLOCK.findall(page.read_text(encoding='utf-8'))
 
 
 def commands(text: str) -> Iterator[tuple[str, str]]:
@@ -109,10 +110,11 @@ def change(folder: Path, diff: str) -> None:
     path.write_text(text.replace(before, after), encoding='utf-8')
 
 
-def test_page_can_be_followed_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
+def test_page_can_be_followed_from_its_beginning_to_its_end(page: Path, tmp_path: Path) -> None:
     """Whoever makes the files and types the commands sees what the page shows."""
     ran: list[str] = []
-    for language, text in blocks():
+    for language, text in blocks(page):
         match language:
             case 'python':
                 name = re.match(r'# ([\w.]+)\n', text)
@@ -128,8 +130,9 @@ def test_page_can_be_followed_from_its_beginning_to_its_end(tmp_path: Path) -> N
             case _:
                 pytest.fail(f'nobody runs what is {language}: {text}')
     others = {path.name for path in tmp_path.glob('test_*.py')} - set(' '.join(ran).split())
-    output = run(f'python -m pytest {" ".join(sorted(others))}', tmp_path)
-    assert re.search(r'= \d+ passed(, \d+ skipped)? in ', output), output
+    if others:
+        output = run(f'python -m pytest {" ".join(sorted(others))}', tmp_path)
+        assert re.search(r'= \d+ passed(, \d+ skipped)? in ', output), output
 
 
 def test_commands_outside_of_blocks_install_what_ci_installs() -> None:
@@ -159,8 +162,9 @@ def test_table_names_faults_that_there_are() -> None:
     assert {call for call in calls if not any(hasattr(k, call) for k in KINDS)} == set()
 
 
-def test_links_lead_to_files() -> None:
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
+def test_links_lead_to_files(page: Path) -> None:
     """Relative links name files of the repository."""
-    targets = re.findall(r'\]\((?!http)([^)#]+)\)', PAGE.read_text(encoding='utf-8'))
+    targets = re.findall(r'\]\((?!http)([^)#]+)\)', page.read_text(encoding='utf-8'))
     assert targets
-    assert [target for target in targets if not (PAGE.parent / target).exists()] == []
+    assert [target for target in targets if not (page.parent / target).exists()] == []

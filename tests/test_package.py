@@ -34,6 +34,7 @@ def test_each_module_can_be_imported_first() -> None:
     for module in (
         'consensual.storage',
         'consensual.storage.memory',
+        'consensual.machines',
         'consensual.raft.communication',
         'consensual.raft.errors',
         'consensual.raft.core.raft',

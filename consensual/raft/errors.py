@@ -30,6 +30,7 @@ ConsensualError
 ├── OutcomeUnknown            the command may or may not be applied
 ├── StorageError              the disk's blame
 │   ├── StorageLocked             another node uses it
+│   ├── StorageMismatch           the data are another node's
 │   ├── StorageCorrupted          what was written is not what is there
 │   ├── StorageFull               no room for a write: the node stopped
 │   └── StorageFailed             a write failed: the node stopped
@@ -157,6 +158,13 @@ class StorageError(ConsensualError):
 
 class StorageLocked(StorageError):
     """The storage is in use by another node."""
+
+
+class StorageMismatch(StorageError):
+    """The data are another node's; this one does not start, and nothing is changed.
+
+    The text says whose they are, and how to re-address them on purpose.
+    """
 
 
 class StorageCorrupted(StorageError):

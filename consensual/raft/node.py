@@ -24,6 +24,7 @@ from consensual.raft.core.state import Settings
 from consensual.raft.driver import parameters as codec
 from consensual.raft.driver.addresses import address_of
 from consensual.raft.driver.applier import Applier, Listener, refuse_inside_processor
+from consensual.raft.driver.arguments import CHANGE_TIMEOUT, actions_of, checked, settings_of
 from consensual.raft.driver.changes import Changes
 from consensual.raft.driver.clerk import Clerk
 from consensual.raft.driver.engine import Engine
@@ -39,9 +40,6 @@ from consensual.raft.errors import (
     UnknownAction,
     UnknownQuery,
 )
-
-CHANGE_TIMEOUT = 30.0
-"""Seconds that attach and detach try, unless told otherwise."""
 
 Consistency = Literal['linearizable', 'local']
 
@@ -123,30 +121,14 @@ class Node:
         """
         from consensual.storage import MemoryStorage  # noqa: PLC0415 - storages import this package
 
-        timeout = 5 * heartbeat if election_timeout is None else election_timeout
-        if not 0 < heartbeat < float('inf'):
-            raise InvalidParameters(f'heartbeat is a positive number of seconds, not {heartbeat}')
-        if not 2 * heartbeat <= timeout < float('inf'):
-            raise InvalidParameters(
-                f'election_timeout is at least two heartbeats ({2 * heartbeat:g} s), not {timeout}'
-            )
-        if not isinstance(snapshot_every, int) or snapshot_every < 1:
-            raise InvalidParameters(
-                f'snapshot_every is a positive number of entries, not {snapshot_every!r}'
-            )
         return cls(
             url,
             sender=sender,
-            processors=_actions(processors, state_machine),
+            processors=actions_of(processors, state_machine),
             state_machine=state_machine,
             storage=MemoryStorage() if storage is None else storage,
             recorder=recorder,
-            settings=Settings(
-                heartbeat,
-                timeout,
-                max(15.0, CHANGE_TIMEOUT - 4 * timeout),
-                snapshot_every=snapshot_every,
-            ),
+            settings=settings_of(heartbeat, election_timeout, snapshot_every),
             logger=logger or logging.getLogger('consensual'),
             loop=loop,
             random=Random() if random is None else random,  # noqa: S311 - no secret is drawn from it
@@ -315,7 +297,7 @@ class Node:
                 f'{action!r} is no processor of {self._address.id}; '
                 f'there are {sorted(self._processors)}'
             )
-        call = run.clerk.submit(action, codec.encode(action, parameters), _checked(timeout))
+        call = run.clerk.submit(action, codec.encode(action, parameters), checked(timeout))
         try:
             return await call.future
         except CancelledError:
@@ -329,7 +311,7 @@ class Node:
         """
         run = await self._life.running()
         refuse_inside_processor('ensure_linearizable')
-        await run.reader.ensure_linearizable(_checked(timeout))
+        await run.reader.ensure_linearizable(checked(timeout))
 
     async def query(
         self,
@@ -425,7 +407,7 @@ class Node:
             raise InvalidParameters('name at least one node')
         attach = {address.id: address for address in map(address_of, attached)}
         detach = {address.id: address for address in map(address_of, detached)}
-        await run.changes.change(list(attach.values()), list(detach), _checked(timeout))
+        await run.changes.change(list(attach.values()), list(detach), checked(timeout))
 
     async def detach(self) -> Optional[str]:
         """Leave the cluster; return None or error text.
@@ -478,26 +460,6 @@ class Node:
         await run.changes.transfer(target, 2 * self._settings.election_timeout)
 
 
-def _actions(
-    processors: Optional[Mapping[str, Processor]], state_machine: Optional[StateMachine]
-) -> dict[str, Processor]:
-    """Return all actions by name. Raises `InvalidParameters` for what is none."""
-    actions = {} if processors is None else dict(processors)
-    of_machine = {} if state_machine is None else state_machine.processors
-    for name, processor in of_machine.items():
-        if name in actions:
-            raise InvalidParameters(
-                f'{name!r} is among the processors and the state machine has it, too'
-            )
-        actions[name] = processor
-    for name, processor in actions.items():
-        if not isinstance(name, str) or not callable(processor):
-            raise InvalidParameters(
-                f'processors are functions by name, not {processor!r} by {name!r}'
-            )
-    return actions
-
-
 async def _as_text(call: Coroutine[Any, Any, Any]) -> Optional[str]:
     """Return None for what succeeded and the error's text for what failed."""
     try:
@@ -509,9 +471,3 @@ async def _as_text(call: Coroutine[Any, Any, Any]) -> Optional[str]:
 
 def _text(error: ConsensualError) -> str:
     return str(error) or type(error).__name__
-
-
-def _checked(timeout: float) -> float:
-    if not 0 < timeout < float('inf'):
-        raise InvalidParameters(f'timeout is a positive number of seconds, not {timeout!r}')
-    return timeout

@@ -15,6 +15,7 @@ from typing import Any, Optional, Union
 from consensual.raft.driver.ports import Stored, Write
 from consensual.raft.errors import InvalidParameters, StorageFailed, StorageLocked
 from consensual.storage.sqlite_database import Database
+from consensual.storage.sqlite_records import PIECE
 
 Job = tuple[Callable[..., Any], tuple[Any, ...], 'Future[Any]']
 Jobs = SimpleQueue[Optional[Job]]
@@ -55,7 +56,7 @@ class SQLiteStorage:
         Raises `StorageLocked` when anybody else, in this process or another one, has the
         file open; `StorageCorrupted` when a record fails its check, or is missing;
         `StorageFailed` when the file is none of a storage, of a newer format, or cannot
-        be opened.
+        be opened; `StorageFull` when there is no room to recover after a kill.
         """
         if self._writer is not None:
             raise StorageLocked(f'{self!r} is in use by a node: give each node its own storage')
@@ -81,6 +82,22 @@ class SQLiteStorage:
         if self._writer is None:
             raise StorageFailed(f'{self!r} is not in use: load() it before you write')
         return self._writer.hand_in(self._writer.database.write, write)
+
+    async def stage(self, data: bytes) -> None:
+        """Make the data of a snapshot that is to come durable, piece by piece.
+
+        Writes are carried out between the pieces, and the one that brings the snapshot, with
+        the same object as its data, has little left to do. Nothing that `load` returns is
+        changed. What is staged last counts; to be ended before `close`.
+
+        Raises what a write raises.
+        """
+        writer = self._writer
+        if writer is None:
+            raise StorageFailed(f'{self!r} is not in use: load() it before you write')
+        if len(data) > PIECE:
+            while not await writer.hand_in(writer.database.stage_piece, data):
+                pass
 
     def close(self) -> Optional[Awaitable[None]]:
         """Give up possession, once what was handed in is written; await what this returns.
@@ -147,7 +164,7 @@ def _work(database: Database, jobs: Jobs, before: Optional[Thread]) -> None:
                 _report(future, None, result)
             del job, do, arguments, future
             result = None
-            database.checkpoint()
+            database.tidy()
     finally:
         database.close()
 

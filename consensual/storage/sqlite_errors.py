@@ -22,8 +22,9 @@ _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', errno.ENOSPC)}
 _PROBE = bytes(1 << 16)
 
 REMEDY = (
-    'the node must not start with it: restore the file from a backup, or detach this node, '
-    'remove the file and attach the node anew'
+    'the node must not start with it: remove the file, and the others take the node in again, '
+    'empty; when the whole cluster is lost, give the node a backup by '
+    '`python -m consensual storage readdress`'
 )
 
 

@@ -19,11 +19,15 @@ from consensual.storage.sqlite_errors import corrupted, explain, is_damage
 from consensual.storage.sqlite_records import APPLICATION_ID, FORMAT, Row
 from consensual.storage.sqlite_wal import damaged_frame
 
+PAGE_SIZE = 4096
 CHECKPOINT_FRAMES = 1000
 """Pages in the write-ahead log after which it is carried over, between two writes."""
 
 WAL_SIZE = 16 << 20
 """Bytes that the file of the write-ahead log keeps; overwriting is cheaper than growing."""
+
+WAL_ROOM = 4200 * CHECKPOINT_FRAMES
+"""Bytes that it is given at once where a node writes much: up to the first checkpoint, mostly."""
 
 _OWNER = (
     'PRAGMA locking_mode = EXCLUSIVE',  # before anything is read: no other process, no -shm
@@ -61,7 +65,7 @@ def open_to_own(path: Path) -> sqlite3.Connection:
             connection.execute(pragma)
         is_new = _is_new(connection, path)
         if is_new:
-            connection.execute('PRAGMA page_size = 4096')
+            connection.execute(f'PRAGMA page_size = {PAGE_SIZE}')
             connection.execute('PRAGMA auto_vacuum = NONE')  # what compaction frees is used again
         _keep_wal(connection, path)
         if is_new:
@@ -103,6 +107,22 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         raise StorageFailed(f'{path} is empty, so it is no storage of consensual')
     return connection
+
+
+def make_room(path: Path) -> None:
+    """Lengthen the write-ahead log with zeros: a sync is cheaper where the file does not grow.
+
+    To SQLite they are the end of it. Nothing is changed where there is no room for them.
+    """
+    log = wal_of(path)
+    size = log.stat().st_size
+    try:
+        with log.open('ab') as file:
+            file.write(bytes(max(0, WAL_ROOM - size)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        os.truncate(log, size)
 
 
 def check_wal(path: Path) -> None:
@@ -215,7 +235,20 @@ class Reader:
     def snapshot(self) -> Optional[Snapshot]:
         """Return the snapshot, None when there is none."""
         row = self._row(records.SELECT_SNAPSHOT, 'the snapshot')
-        return None if row is None else self._told(records.snapshot_of, row, 'the snapshot')
+        if row is None:
+            return None
+        size, pieces = records.pieces_of(row)
+        rows = self._rows(
+            records.SELECT_PIECES, lambda: 'the snapshot', pieces.start, pieces.stop - 1
+        )
+        sound = self._sound(rows, lambda row: f'piece {row[0]} of the snapshot')
+        data = b''.join(row[1] for row in sound)
+        if len(data) != size:
+            raise corrupted(self._path, 'the snapshot', 'lacks a piece')
+        try:
+            return records.snapshot_of(row, data)
+        except ValueError as error:
+            raise corrupted(self._path, 'the snapshot', f'tells nothing ({error})') from error
 
     def log(self, first_index: int) -> Iterator[Row]:
         """Go through the rows of the log, which begins there and has no gap."""
@@ -233,12 +266,12 @@ class Reader:
     def entries(self, first_index: int) -> Iterator[Entry]:
         """Go through the entries of the log."""
         for row in self.log(first_index):
-            yield self._told(records.entry_of, row, 'entry')
+            yield self._told(records.entry_of, row)
 
     def words(self, first_index: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Go through the log; return each entry's index, and itself as an object for JSON."""
         for row in self.log(first_index):
-            yield row[0], self._told(records.words_of_row, row, 'entry')
+            yield row[0], self._told(records.words_of_row, row)
 
     def sizes(self) -> dict[str, int]:
         """Return bytes: of the file, of its pages that are free, of the write-ahead log."""
@@ -271,19 +304,19 @@ class Reader:
             self.read += 1
             yield row
 
-    def _rows(self, sql: str, record: Callable[[], str]) -> Iterator[Row]:
+    def _rows(self, sql: str, record: Callable[[], str], *values: int) -> Iterator[Row]:
         """Go through the rows; name the record where one cannot be read."""
         try:
-            for row in self._connection.execute(sql):  # noqa: UP028 - that closes cursors
+            for row in self._connection.execute(sql, values):  # noqa: UP028 - that closes cursors
                 yield row
         except sqlite3.Error as error:
             if is_damage(error):
                 raise corrupted(self._path, record(), f'cannot be read ({error})') from error
             raise explain(error, self._path, 'reading') from error
 
-    def _told(self, tell: Callable[[Row], Any], row: Row, record: str) -> Any:
+    def _told(self, tell: Callable[[Row], Any], row: Row) -> Any:
         try:
             return tell(row)
         except ValueError as error:
-            name = f'log entry {row[0]}' if record == 'entry' else record
+            name = f'log entry {row[0]}'
             raise corrupted(self._path, name, f'tells nothing ({error})') from error

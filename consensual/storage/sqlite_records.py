@@ -40,6 +40,7 @@ SCHEMA = (
         current_term INTEGER NOT NULL,
         voted_for TEXT NOT NULL,
         voted_incarnation TEXT NOT NULL,
+        node_id TEXT NOT NULL,    -- whose data these are
         first_index INTEGER NOT NULL,  -- entries before it were compacted away
         checksum INTEGER NOT NULL
     )
@@ -67,30 +68,53 @@ SCHEMA = (
         configuration_index INTEGER NOT NULL,
         configuration_term INTEGER NOT NULL,
         configuration TEXT NOT NULL,  -- JSON, as in the log
+        size INTEGER NOT NULL,    -- bytes of its data, which are in pieces
+        first_piece INTEGER NOT NULL,
+        pieces INTEGER NOT NULL,  -- how many they are
+        checksum INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE piece (          -- of the snapshot, and of one that is to come
+        id INTEGER PRIMARY KEY,
         data BLOB NOT NULL,       -- the state machine and the sessions of clients
         checksum INTEGER NOT NULL
     )
     """,
 )
 
+PIECE = 1 << 18
+"""Bytes of a snapshot's data that stand in one row."""
+
 INSERT_META = 'INSERT INTO meta VALUES (?, ?, ?)'
-REPLACE_NODE = 'INSERT OR REPLACE INTO node VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)'
+REPLACE_NODE = 'INSERT OR REPLACE INTO node VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
 INSERT_ENTRY = 'INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
-REPLACE_SNAPSHOT = 'INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)'
+REPLACE_SNAPSHOT = 'INSERT OR REPLACE INTO snapshot VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
+INSERT_PIECE = 'INSERT INTO piece VALUES (?, ?, ?)'
+_OTHER_PIECES = (
+    'FROM piece WHERE NOT EXISTS (SELECT 1 FROM snapshot '
+    'WHERE piece.id BETWEEN first_piece AND first_piece + pieces - 1)'
+)
+DELETE_OTHER_PIECES = f'DELETE {_OTHER_PIECES}'
+DELETE_TWO_OTHER_PIECES = (
+    f'DELETE FROM piece WHERE id IN (SELECT id {_OTHER_PIECES} AND id < ? LIMIT 2)'  # noqa: S608
+)
 
 SELECT_META = 'SELECT name, value, checksum FROM meta ORDER BY name'
 SELECT_NODE = (
     'SELECT incarnation, cluster_id, is_attached, current_term, voted_for, voted_incarnation, '
-    'first_index, checksum FROM node'
+    'node_id, first_index, checksum FROM node'
 )
 SELECT_LOG = (
     'SELECT idx, term, time, kind, session, sequence, lowest, action, parameters, checksum '
     'FROM log ORDER BY idx'
 )
 SELECT_SNAPSHOT = (
-    'SELECT idx, term, time, configuration_index, configuration_term, configuration, data, '
-    'checksum FROM snapshot'
+    'SELECT idx, term, time, configuration_index, configuration_term, configuration, size, '
+    'first_piece, pieces, checksum FROM snapshot'
 )
+SELECT_PIECES = 'SELECT id, data, checksum FROM piece WHERE id BETWEEN ? AND ? ORDER BY id'
+SELECT_NEXT_PIECE = 'SELECT coalesce(max(id), 0) + 1 FROM piece'
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -180,8 +204,17 @@ def log_rows(first_index: int, entries: Iterable[Entry]) -> list[Row]:
     return rows
 
 
-def snapshot_row(snapshot: Snapshot) -> Row:
-    """Return the row of a snapshot."""
+def piece_rows(first: int, data: bytes) -> list[Row]:
+    """Return the rows of the data of a snapshot, of which the first has that id."""
+    offsets = range(0, len(data), PIECE)
+    return [
+        _checked(number, data[offset : offset + PIECE])
+        for number, offset in enumerate(offsets, first)
+    ]
+
+
+def snapshot_row(snapshot: Snapshot, pieces: range) -> Row:
+    """Return the row of a snapshot, whose data is in the pieces of those ids."""
     return _checked(
         snapshot.index,
         snapshot.term,
@@ -189,7 +222,9 @@ def snapshot_row(snapshot: Snapshot) -> Row:
         snapshot.configuration_index,
         snapshot.configuration_term,
         _text_of(snapshot.configuration),
-        snapshot.data,
+        len(snapshot.data),
+        pieces.start,
+        len(pieces),
     )
 
 
@@ -235,17 +270,22 @@ def entry_of(row: Row) -> Entry:
     return Entry(term, time, _payload_of(kind, parameters))
 
 
-def snapshot_of(row: Row) -> Snapshot:
+def pieces_of(row: Row) -> tuple[int, range]:
+    """Return how many bytes of data a snapshot has, and the ids of their pieces."""
+    size, first, number = row[6:9]
+    return size, range(first, first + number)
+
+
+def snapshot_of(row: Row, data: bytes) -> Snapshot:
     """Return the snapshot. Raises `ValueError` when the row tells none."""
-    index, term, time, configuration_index, configuration_term, text, data, _ = row
-    configuration = _reconfiguration_of(text)
+    index, term, time, configuration_index, configuration_term, text, *_ = row
     return Snapshot(
         index,
         term,
         time,
         configuration_index,
         configuration_term,
-        configuration,
+        _reconfiguration_of(text),
         data,
         crc32(data),
     )

@@ -20,7 +20,7 @@ def configuration_is_the_logs(turn: Turn) -> Optional[str]:
     if configured.index != latest:
         return f'uses the configuration of {configured.index}, where its log has one at {latest}'
     log = turn.state.log
-    if latest > log.base_index and log.entry_at(latest).payload is not configured.change:
+    if latest > log.base_index and log.entry_at(latest).payload != configured.change:
         return f'uses another configuration than that at {latest}'
     return None
 

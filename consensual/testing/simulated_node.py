@@ -373,7 +373,7 @@ class SimulatedNode:
 
     def _new_disk(self, write_time: float) -> Disk:
         world = self._world
-        disk = Disk(
+        disk = world.make_disk(
             world.timeline,
             world.random(f'disk {self.name} {self.lives}'),
             write_time=write_time,

@@ -3,9 +3,11 @@
 Holds them together; does nothing by itself.
 """
 
+from collections.abc import Callable
 from random import Random
 from typing import Optional
 
+from consensual.testing.disk import Disk
 from consensual.testing.history import History
 from consensual.testing.network import Network
 from consensual.testing.observer import Observer
@@ -22,6 +24,7 @@ class World:
     write_time: seconds that writes take at most on a new disk.
     is_watched: the invariants are checked after every turn.
     trace: of all nodes; None where nothing is recorded.
+    make_disk: makes the disk of a node; what it is given is told by `Disk`.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class World:
         self.observer = Observer(lambda: self.timeline.now, self.note)
         self.history = History(lambda: self.timeline.now)
         self.trace = Trace() if is_traced else None
+        self.make_disk: Callable[..., Disk] = Disk
 
     def __repr__(self) -> str:
         return f'World(seed={self.seed}, {self.timeline!r})'

@@ -2,8 +2,9 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -78,6 +79,39 @@ async def _(_: Cluster) -> Any:
         with pytest.raises(errors.ProcessorFailed) as raised:
             await node.execute('call')
         raise raised.value.__cause__ or raised.value
+
+
+@raises(errors.SnapshotUnsupported, r'snapshots take a state machine with snapshot\(\) and restore')
+async def _(_: Cluster) -> Any:
+    async with Node.from_url(
+        url_of('z'), sender=communication.Sender([], {}), processors={'add': print}
+    ) as node:
+        assert await node.solo() is None
+        await node.take_snapshot()
+
+
+class Unfaithful:
+    """A state machine whose state JSON cannot carry."""
+
+    processors: Mapping[str, Any] = MappingProxyType({})
+
+    def snapshot(self) -> Any:
+        return {'a': {1, 2}}
+
+    def restore(self, value: Any) -> None:
+        """Never called."""
+
+    def reset(self) -> None:
+        """Nothing is kept."""
+
+
+@raises(errors.SnapshotFailed, 'cannot be carried as JSON: it.* a set, which JSON cannot carry')
+async def _(_: Cluster) -> Any:
+    async with Node.from_url(
+        url_of('z'), sender=communication.Sender([], {}), state_machine=Unfaithful()
+    ) as node:
+        assert await node.solo() is None
+        await node.take_snapshot()
 
 
 @raises(errors.NodeStopped, r'b was stopped: start\(\) it first')
@@ -191,6 +225,17 @@ async def _(_: Cluster) -> Any:
         await Node.from_url(url_of('z'), **options).start()
 
 
+@raises(errors.StorageMismatch, 'holds the data of y, and z wanted .*storage readdress PATH memory')
+async def _(_: Cluster) -> Any:
+    options: dict[str, Any] = {
+        'sender': communication.Sender([], {}),
+        'storage': MemoryStorage(),
+    }
+    async with Node.from_url(url_of('y'), **options) as owner:
+        assert await owner.solo() is None
+    await Node.from_url(url_of('z'), **options).start()
+
+
 @raises(errors.StorageCorrupted, 'errors.py is no file of SQLite')
 async def _(_: Cluster) -> Any:
     options: dict[str, Any] = {'storage': SQLiteStorage(errors.__file__)}
@@ -284,6 +329,7 @@ async def test_tree_is_by_blame() -> None:
         errors.ClusterError,
         errors.StorageError,
         errors.ProcessorFailed,
+        errors.SnapshotFailed,
         errors.OutcomeUnknown,
         errors.InvariantViolated,
     }

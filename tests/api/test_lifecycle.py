@@ -315,7 +315,7 @@ async def test_storage_in_use_is_locked_for_another_node() -> None:
             await cluster['b'].start()
         assert 'in use' in str(await cluster['b'].solo())
         await cluster['a'].stop()
-        await cluster['b'].start()
+        await cluster.make('a', storage=storage).start()
 
 
 async def test_stop_during_start_ends_stopped() -> None:

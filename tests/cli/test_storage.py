@@ -50,6 +50,7 @@ async def test_inspect_tells_where_the_node_stands(tmp_path: Path, capsys: Outpu
     assert lines == [
         f'file              {path}',
         'format            1',
+        'node              bob:1',
         'incarnation       incarnation',
         'cluster           cluster',
         'member            yes',
@@ -263,7 +264,7 @@ async def test_commands_of_the_documentation_work(
     lines = re.findall(
         r'^\$ python -m consensual (.*)$', DOCUMENT.read_text(encoding='utf-8'), re.MULTILINE
     )
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         assert main(shlex.split(line)) == 0, line
         assert capsys.readouterr().out

@@ -129,6 +129,21 @@ class KeepsTheIncarnation(Sound):
             self.hard_state = replace(self.hard_state, incarnation=old.incarnation)
 
 
+class ForgetsWhoseTheDataAre(Sound):
+    def take_hard_state(self, write: Write) -> None:
+        super().take_hard_state(write)
+        if self.hard_state is not None:
+            self.hard_state = replace(self.hard_state, node_id='')
+
+
+class KeepsTheFirstOwner(Sound):
+    def take_hard_state(self, write: Write) -> None:
+        old = self.hard_state
+        super().take_hard_state(write)
+        if old and self.hard_state:
+            self.hard_state = replace(self.hard_state, node_id=old.node_id)
+
+
 class LosesUnicode(Sound):
     def kept(self, entry: Entry) -> Entry:
         if isinstance(entry.payload, Command):

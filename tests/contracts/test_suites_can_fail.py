@@ -67,6 +67,8 @@ BROKEN_STORAGES: list[tuple[Any, str]] = [
     (storages.NeverEmptiesTheVote, 'later_hard_state_replaces_the_earlier_one'),
     (storages.ErasesTheHardState, 'write_without_hard_state_keeps_the_earlier_one'),
     (storages.KeepsTheIncarnation, 'reset_leaves_nothing_of_the_earlier_life'),
+    (storages.ForgetsWhoseTheDataAre, 'hard_state_is_loaded_as_it_was_written'),
+    (storages.KeepsTheFirstOwner, 'later_hard_state_replaces_the_earlier_one'),
     (storages.LosesUnicode, 'entries_of_every_kind_are_loaded_as_they_were_written'),
     (storages.RoundsStamps, 'entries_of_every_kind_are_loaded_as_they_were_written'),
     (storages.ForgetsWhoLeaves, 'entries_of_every_kind_are_loaded_as_they_were_written'),

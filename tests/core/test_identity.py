@@ -100,7 +100,7 @@ def test_empty_node_is_welcomed_by_append_entries_alone():
     assert core.role == 'detached'
     assert core.ask(append_entries(term=3, prev=(0, 0), entries=log_of([3]))).success
     assert (core.role, core.state.cluster_id, core.state.leader) == ('follower', 'cluster', 'b')
-    assert core.disk.hard_state == HardState('a1', 'cluster', True, 3)
+    assert core.disk.hard_state == HardState('a1', 'cluster', True, 3, node_id='a')
 
 
 def test_welcome_to_an_earlier_incarnation_is_refused():
@@ -117,7 +117,7 @@ def test_reset_draws_a_new_incarnation():
     core.step(LeaveRequested())
     core.step(ResetRequested())
     assert (core.terms, core.resets, core.role) == ([], 1, 'detached')
-    assert core.disk == Stored(HardState(core.state.incarnation), [])
+    assert core.disk == Stored(HardState(core.state.incarnation, node_id='a'), [])
     assert core.state.incarnation not in ('', 'a1')
 
 
@@ -179,7 +179,7 @@ def test_leader_names_a_member_that_lost_its_memory_once():
     cluster.restart('b', is_memory_lost=True)
     cluster.run(10 * T)
     assert leader.role == 'leader'
-    assert len([text for text in leader.notices if 'b lost its memory' in text]) == 1
+    assert len([text for text in leader.notices if 'b lost its data' in text]) == 1
 
 
 def test_refusal_of_an_incarnation_does_not_make_the_leader_step_down():

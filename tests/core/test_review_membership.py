@@ -305,7 +305,7 @@ def test_empty_node_that_was_attached_before_begins_another_life():
     to_d = Route('cluster', 'a', 'a1', 'd', '')
     reply = core.ask(Inquire(to_d, 'again', spent))
     assert reply.route.sender_incarnation not in ('', spent)
-    assert core.disk == Stored(HardState(reply.route.sender_incarnation), [])
+    assert core.disk == Stored(HardState(reply.route.sender_incarnation, node_id='d'), [])
     assert core.ask(Inquire(to_d, 'again', spent)) == reply
 
 

@@ -206,7 +206,7 @@ def test_welcomed_newcomer_that_got_no_entry_empties_itself_in_the_end():
             newcomer.time_out()
     assert newcomer.clock.now >= heard_at + ATTACH_TIMEOUT
     assert (newcomer.role, newcomer.deadline, newcomer.requests) == ('detached', None, [])
-    assert newcomer.disk.hard_state == HardState(newcomer.state.incarnation)
+    assert newcomer.disk.hard_state == HardState(newcomer.state.incarnation, node_id='d')
     assert newcomer.state.incarnation != 'd1'
 
 

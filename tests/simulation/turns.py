@@ -80,7 +80,7 @@ def turn_of(
 
     base: the last entry that was compacted away.
     """
-    hard_state = HardState('i1', 'c', True, 2, 'n1', 'i1')
+    hard_state = HardState('i1', 'c', True, 2, 'n1', 'i1', 'n1')
     contents = contents_of(log, hard_state, snapshot=snapshot, first=base or 1)
     state = State(
         Address('n1', 'simulation://n1'),

@@ -17,7 +17,7 @@ from consensual.raft.core.log import Command, NoOp, OpenSession, Reconfiguration
 from consensual.storage import SQLiteStorage
 
 ALICE = Member('alice:1', 'http://alice:1', 'incarnation of alice')
-HARD_STATE = HardState('incarnation', 'cluster', True, 7, ALICE.id, ALICE.incarnation)
+HARD_STATE = HardState('incarnation', 'cluster', True, 7, ALICE.id, ALICE.incarnation, 'bob:1')
 RECONFIGURATION = Reconfiguration(Configuration((ALICE,)), 'request', '')
 SNAPSHOT = Snapshot(
     3, 5, 0.5, 2, 5, RECONFIGURATION, b'the state machine', crc32(b'the state machine')
@@ -33,7 +33,7 @@ ENTRIES = [
 STORED = Stored(HARD_STATE, ENTRIES, SNAPSHOT, 4)
 """What `make` writes: indices 4 to 8, a snapshot up to 3."""
 
-RECORDS = 2 + 1 + 1 + len(ENTRIES)
+RECORDS = 2 + 1 + 2 + len(ENTRIES)
 
 
 def command(number: int) -> Entry:

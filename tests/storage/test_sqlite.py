@@ -333,6 +333,22 @@ async def test_what_was_reported_is_there_after_sigkill(tmp_path: Path) -> None:
         last = len(stored.entries)
 
 
+async def test_what_is_loaded_after_a_kill_is_durable(tmp_path: Path) -> None:
+    """A process may be killed between its write and its sync; who loads that relies on it.
+
+    Then a power cut must not take it away: it is synced, and so is in the file itself.
+    """
+    async with loaded(tmp_path / 'node.db') as (storage, _):
+        for number in range(1, 10):
+            await storage.write(append(number))
+        killed = copy_of(tmp_path / 'node.db', 'killed.db')
+    async with loaded(killed) as (_, stored):
+        assert stored is not None
+        alone = tmp_path / 'alone.db'
+        alone.write_bytes(killed.read_bytes())
+    assert await load(alone) == stored
+
+
 # failures
 
 FILL = """
@@ -362,7 +378,7 @@ async def main(path):
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='there is no limit of size')
-@pytest.mark.parametrize('limit', [50_000, 100_000])
+@pytest.mark.parametrize('limit', [50_000, 100_000, 1_000_000])
 async def test_full_disk_fails_this_write_and_all_later_ones(tmp_path: Path, limit: int) -> None:
     """Design §4: nothing is acknowledged after it, and what was before is kept."""
     path = tmp_path / 'node.db'
@@ -438,6 +454,21 @@ async def test_file_does_not_grow_beyond_what_was_kept_at_once(tmp_path: Path) -
     assert path.stat().st_size < 2_000_000
 
 
+async def test_write_ahead_log_stays_bounded_in_lives_that_write_little(tmp_path: Path) -> None:
+    """Each start checks all of it: a node that is killed often would start ever later."""
+    path, sizes = tmp_path / 'life-0.db', []
+    for life in range(7):
+        async with loaded(path) as (storage, _):
+            hard_state = None if life else HARD_STATE
+            snapshot = replace(STORED.snapshot, index=life + 1, data=bytes(500 * 4096))
+            await storage.write(
+                Write(0, hard_state, life + 1, [command(life + 1)], snapshot, life + 1)
+            )
+            sizes.append(wal_of(path).stat().st_size)
+            path = copy_of(path, f'life-{life + 1}.db')
+    assert max(sizes) < 2000 * 4096, sizes
+
+
 async def test_sql_of_the_documentation_answers(tmp_path: Path) -> None:
     """docs/storage.md: each query is run on a storage and finds something."""
     text = (ROOT / 'docs' / 'storage.md').read_text(encoding='utf-8')
@@ -446,7 +477,7 @@ async def test_sql_of_the_documentation_answers(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         answers = [connection.execute(query).fetchall() for query in queries]
         connection.execute('VACUUM')
-    assert answers[0] == [(7, 'alice:1', 1, 'cluster', 'incarnation')]
+    assert answers[0] == [('bob:1', 7, 'alice:1', 1, 'cluster', 'incarnation')]
     assert answers[1] == [(4, 8, 5)]
     assert answers[2][0] == (8, 7, 5.0, 'add', '{"amount": 2}')
     assert answers[3] == [('add', 2, 27)]

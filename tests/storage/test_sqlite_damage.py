@@ -9,6 +9,8 @@ import pytest
 
 from consensual.raft import Write
 from consensual.raft.errors import StorageCorrupted, StorageError, StorageFailed
+from consensual.storage import sqlite_database
+from consensual.storage.sqlite_database import Database
 from tests.storage.sqlite_files import (
     STORED,
     append,
@@ -29,18 +31,21 @@ TABLES = {
     'node': 'the hard state',
     'log': 'log entry 7',
     'snapshot': 'the snapshot',
+    'piece': 'the snapshot',
 }
 """The tables, and what an error calls the record that the tests change."""
 
-WHERE = {'meta': "name = 'format'", 'node': '1', 'log': 'idx = 7', 'snapshot': '1'}
+WHERE = {'meta': "name = 'format'", 'node': '1', 'log': 'idx = 7', 'snapshot': '1', 'piece': '1'}
 
 
 COLUMNS = {
     'meta': 'name value checksum',
     'node': 'incarnation cluster_id is_attached current_term voted_for voted_incarnation '
-    'first_index checksum',
+    'node_id first_index checksum',
     'log': 'term time kind session sequence lowest action parameters checksum',
-    'snapshot': 'idx term time configuration_index configuration_term configuration data checksum',
+    'snapshot': 'idx term time configuration_index configuration_term configuration size '
+    'first_piece pieces checksum',
+    'piece': 'data checksum',
 }
 CHANGES = {
     'another value': "CASE typeof({0}) WHEN 'text' THEN {0} || ' ' WHEN 'blob' THEN x'00' "
@@ -117,6 +122,9 @@ async def test_value_that_is_lost_is_found(tmp_path: Path, column: str) -> None:
         ('DELETE FROM node', 'the hard state (table node) is missing'),
         ('DELETE FROM meta', "meta 'format'"),
         ("DELETE FROM meta WHERE name = 'format'", "meta 'format'"),
+        ('DELETE FROM piece', 'the snapshot lacks a piece'),
+        ('UPDATE piece SET id = 2', 'the snapshot lacks a piece'),
+        ('DROP TABLE piece', 'the snapshot cannot be read (no such table'),
         ('DROP TABLE snapshot', 'the snapshot cannot be read (no such table'),
         ('DROP TABLE log', 'log entry 4 cannot be read (no such table'),
         ('ALTER TABLE node RENAME COLUMN voted_for TO vote', 'the hard state'),
@@ -184,6 +192,25 @@ async def test_damage_in_the_write_ahead_log_is_no_torn_write(tmp_path: Path) ->
     assert [*stored.entries] == [command(number) for number in range(1, 10)], 'as if it were torn'
 
 
+async def test_room_at_the_end_of_the_write_ahead_log_hides_no_damage(tmp_path: Path) -> None:
+    """The zeros that it is lengthened with are its end, as if they were not there."""
+    killed = await write_and_kill(tmp_path / 'node.db', 200)
+    log = wal_of(killed)
+    content = log.read_bytes()
+    written = len(content.rstrip(b'\0'))
+    assert written < len(content) // 2
+    stored = await load(copy_of(killed, 'sound.db'))
+    assert stored is not None
+    assert [*stored.entries] == [command(number) for number in range(1, 201)]
+    log.write_bytes(flipped(content, 32 + FRAME * 5 + 999))
+    with pytest.raises(StorageCorrupted, match='frame 6 fails its checksum'):
+        await load(killed)
+    log.write_bytes(flipped(content, written - FRAME // 2))
+    stored = await load(killed)
+    assert stored is not None
+    assert [*stored.entries] == [command(number) for number in range(1, 200)], 'as if it were torn'
+
+
 async def test_torn_write_is_recovered_from(tmp_path: Path) -> None:
     """Design §4: a torn last write never reaches an acknowledged record."""
     path, killed = tmp_path / 'node.db', tmp_path / 'killed.db'
@@ -201,6 +228,34 @@ async def test_torn_write_is_recovered_from(tmp_path: Path) -> None:
             stored = await load(killed)
             assert stored is not None
             assert [*stored.entries] == [command(1)]
+
+
+async def test_what_an_earlier_torn_write_left_is_no_sign_of_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two power cuts in a row: frames of the first write stand behind those of the second."""
+    monkeypatch.setattr(sqlite_database, 'CHECKPOINT_FRAMES', 1)
+    path = tmp_path / 'node.db'
+    with closing(Database(path)) as database:
+        database.load()
+        database.write(append(1))
+        database.tidy()  # the log is begun anew: only then it keeps its salts
+        database.write(Write(2, None, 2, [command(number) for number in range(2, 500)]))
+        first = copy_of(path, 'first.db')
+    wal_of(first).write_bytes(flipped(wal_of(first).read_bytes(), 32 + 999))
+    with closing(Database(first)) as database:
+        stored = database.load()
+        assert stored is not None
+        assert [*stored.entries] == [command(1)]
+        before = wal_of(first).read_bytes()
+        database.write(append(2))
+        second = copy_of(first, 'second.db')
+    content = wal_of(second).read_bytes()
+    last = max(at for at, byte in enumerate(content) if before[at : at + 1] != bytes([byte]))
+    wal_of(second).write_bytes(flipped(content, last))
+    stored = await load(second)
+    assert stored is not None
+    assert [*stored.entries] == [command(1)]
 
 
 async def test_text_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

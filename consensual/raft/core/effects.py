@@ -17,7 +17,8 @@ from consensual.raft.core.messages import Reply, Request
 class HardState(Struct, frozen=True):
     """What a node must never forget, beside its log (Figure 2: persistent state).
 
-    `is_attached` is false for a node that left its cluster, or never had one.
+    is_attached: false for a node that left its cluster, or never had one.
+    node_id: whose data these are; '' where nobody said so.
     """
 
     incarnation: Incarnation
@@ -26,6 +27,7 @@ class HardState(Struct, frozen=True):
     current_term: int = 0
     voted_for: NodeId = ''
     voted_incarnation: Incarnation = ''
+    node_id: NodeId = ''
 
 
 class Snapshot(Struct, frozen=True):

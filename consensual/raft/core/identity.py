@@ -6,6 +6,10 @@ which comes first of all, is checked where messages are decoded.)
 
 from typing import Optional
 
+from msgspec.structs import replace
+
+from consensual.raft.core.configuration import Incarnation, NodeId
+from consensual.raft.core.effects import HardState
 from consensual.raft.core.messages import (
     AppendEntries,
     Inquire,
@@ -101,3 +105,19 @@ def refuse_removed(state: State, request: RequestVote | RequestPreVote) -> Optio
 def configuration_position(state: State) -> tuple[int, int]:
     """Return term and index of the configuration in force, as votes are asked with."""
     return state.configured.term, state.configured.index
+
+
+def readdress(hard_state: HardState, node_id: NodeId, incarnation: Incarnation) -> HardState:
+    """Return what makes a node's data another's, or its own again from a copy (design §4).
+
+    A copy has forgotten what was promised since. So it goes on as an incarnation that
+    promised nothing, and is in no cluster; term, cluster id and log are its history.
+    """
+    return replace(
+        hard_state,
+        node_id=node_id,
+        incarnation=incarnation,
+        voted_for='',
+        voted_incarnation='',
+        is_attached=False,
+    )

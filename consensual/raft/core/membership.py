@@ -241,6 +241,7 @@ def take_inquiry_reply(
     elif isinstance(reply, InquireReply):
         owner = 'this very cluster' if reply.cluster_id == state.cluster_id else 'another cluster'
         fail_attachment(
+            state,
             leader,
             NodeNotEmpty,
             f'{node_id} has a history, of {owner}: reset it first '
@@ -248,15 +249,18 @@ def take_inquiry_reply(
         )
     elif isinstance(reply, Refused) and reply.reason == Reason.MISROUTED:
         fail_attachment(
+            state,
             leader,
             InvalidAddress,
             f'the node at {address.url} calls itself {reply.detail}: attach it by that name',
         )
 
 
-def fail_attachment(leader: Leader, error: type[Exception], text: str) -> None:
+def fail_attachment(state: State, leader: Leader, error: type[Exception], text: str) -> None:
     """Give the attachment up before it changed anything; who asks again is told why."""
     if leader.attachment is not None:
+        if leader.attachment.is_own:
+            state.warn(f'{leader.attachment.request} is not taken in: {text}')
         leader.failures[leader.attachment.request] = error.__name__, text
         if len(leader.failures) > FAILURE_LIMIT:
             del leader.failures[next(iter(leader.failures))]
@@ -290,11 +294,10 @@ def admit_newcomers(state: State, leader: Leader, attachment: Attachment) -> Non
     if missing := attachment.addresses.keys() - attachment.found.keys():
         if state.now >= attachment.deadline:
             names = ', '.join(sorted(missing))
-            fail_attachment(
-                leader, NodeUnreachable, f'{names} cannot be reached; the cluster is unchanged'
-            )
-            for progress in leader.peers.values():
-                progress.tried_as = ''
+            text = f'{names} cannot be reached; the cluster is unchanged'
+            fail_attachment(state, leader, NodeUnreachable, text)
+            for node_id in missing & leader.peers.keys():
+                leader.peers[node_id].tried_as = ''
         return None
     leader.attachment = None
     learners = tuple(attachment.found.values())
@@ -308,21 +311,24 @@ def readmit_lost(state: State, leader: Leader) -> None:
     """A voter that came back without its data is taken in again, as a newcomer (design §4).
 
     One joint change makes the lost incarnation a learner of the new one; until it is
-    committed the lost one stays in the majority's denominator, silent. The others must
-    be able to go on without it.
+    committed the lost one stays in the majority's denominator, silent. So both majorities
+    must have been heard since it was lost, or it could never be committed. Who is not
+    reached then is not asked again before it shows itself again.
     """
     for progress in leader.peers.values():
         member = progress.member
         if progress.returned_as in ('', progress.tried_as):
             continue
-        remaining = without(state.configuration, [member.id])
-        if member in state.configuration.voters and replication.is_heard_by_quorum(
-            state, leader, remaining.electorate
+        voters = state.configuration.voters
+        electorate = without(state.configuration, [member.id]).voters, voters
+        if member in voters and replication.is_heard_by_quorum(
+            state, leader, electorate, progress.returned_at
         ):
-            progress.tried_as = progress.returned_as
+            progress.tried_as, progress.returned_as = progress.returned_as, ''
             deadline = state.now + 2 * state.settings.election_timeout
-            request = f'{member.id} again, as {progress.returned_as}'
-            leader.attachment = Attachment(request, [Address(member.id, member.url)], deadline)
+            request = f'{member.id} again, as {progress.tried_as}'
+            address = Address(member.id, member.url)
+            leader.attachment = Attachment(request, [address], deadline, is_own=True)
             return ask_newcomers(state, leader.attachment)
 
 

@@ -44,16 +44,20 @@ class Outgoing:
 class Incoming:
     """A snapshot that a follower receives.
 
-    snapshot: what it is going to be; its data are those received so far.
+    first: a piece of it, which tells what all of them tell.
+    term: of the leader that sent a piece last.
+    received: bytes that are there without a gap.
     """
 
-    __slots__ = '_checksum', '_pieces', 'first', 'received'
+    __slots__ = '_checksum', '_early', '_pieces', 'first', 'received', 'term'
 
     def __init__(self, first: InstallSnapshot) -> None:
         self.first = first
+        self.term = first.term
         self.received = 0
         self._checksum = 0
         self._pieces: list[bytes] = []
+        self._early: dict[int, bytes] = {}
 
     def __repr__(self) -> str:
         return f'Incoming({self.first.last_index}, {self.received} of {self.first.size})'
@@ -62,12 +66,19 @@ class Incoming:
         """Tell whether the piece is one of this very snapshot, whoever sends it."""
         return _identity(request) == _identity(self.first)
 
+    def is_newer(self, request: InstallSnapshot) -> bool:
+        """Tell whether the piece is a late one: its leader has begun with this one since."""
+        return self.term == request.term and self.first.last_index > request.last_index
+
     def take(self, request: InstallSnapshot) -> None:
-        """Add the piece, if it is the next one."""
-        if request.offset == self.received:
-            self._pieces.append(request.data)
-            self._checksum = crc32(request.data, self._checksum)
-            self.received += len(request.data)
+        """Add the piece, then those that overtook it; one that is early waits for its turn."""
+        self.term = request.term
+        if request.offset >= self.received:
+            self._early[request.offset] = request.data
+        while data := self._early.pop(self.received, b''):
+            self._pieces.append(data)
+            self._checksum = crc32(data, self._checksum)
+            self.received += len(data)
 
     @property
     def is_complete(self) -> bool:

@@ -49,8 +49,8 @@ class Progress:
     outgoing: the snapshot that it is sent.
     round, is_caught_up: a learner's catch-up (thesis §4.2.1).
     leaves_at: the entry that removed it; it is kept only to be told.
-    returned_as, tried_as: the incarnation that answers in its place, and the one that was
-        to be re-admitted last.
+    returned_as, returned_at: the incarnation that answers in its place, and since when.
+    tried_as: the one that was to be re-admitted last.
     is_named: its owner was warned about it.
     """
 
@@ -70,6 +70,7 @@ class Progress:
         'next_index',
         'outgoing',
         'returned_as',
+        'returned_at',
         'round',
         'route',
         'sent_commit',
@@ -98,6 +99,7 @@ class Progress:
         self.is_caught_up = False
         self.leaves_at: Optional[int] = None
         self.returned_as = self.tried_as = ''
+        self.returned_at = now
         self.is_named = False
 
     def __repr__(self) -> str:
@@ -115,7 +117,8 @@ class Progress:
         """The peer's log agrees up to that index; it never takes that back."""
         self.match_index = max(self.match_index, index)
         self.next_index = max(self.next_index, self.match_index + 1)
-        self.flow, self.outgoing = Flow.REPLICATE, None
+        if self.outgoing is None or self.match_index >= self.outgoing.snapshot.index:
+            self.flow, self.outgoing = Flow.REPLICATE, None
 
     def probe_from(self, next_index: int) -> None:
         """Look for the last common entry, anew, one message at a time."""

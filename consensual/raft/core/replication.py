@@ -4,6 +4,7 @@ When an entry counts as committed is `commitment`; who is a peer is `membership`
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Optional
 
 from consensual.raft.core import terms
@@ -108,9 +109,14 @@ def beat(state: State, leader: Leader) -> None:
         _send_one(state, leader, progress)
 
 
-def is_heard_by_quorum(state: State, leader: Leader, electorate: Electorate) -> bool:
-    """A leader that reached no quorum for an election timeout may be another's past."""
-    since = state.now - state.settings.election_timeout
+def is_heard_by_quorum(
+    state: State, leader: Leader, electorate: Electorate, since: float = -inf
+) -> bool:
+    """A leader that reached no quorum for an election timeout may be another's past.
+
+    since: an instant after which it must have been, too.
+    """
+    since = max(since, state.now - state.settings.election_timeout)
     heard = {peer.member for peer in leader.peers.values() if peer.heard_at > since}
     return has_quorum(electorate, heard | {state.me})
 
@@ -130,11 +136,15 @@ def send_due(state: State, leader: Leader) -> None:
             and _has_room(state, progress)
         ):
             _send_one(state, leader, progress)
-        is_awaited = progress.flow is Flow.REPLICATE and progress.sent_commit < min(
-            progress.awaited_commit, state.commit_index
-        )
-        if (progress.is_due or is_awaited) and _has_room(state, progress):
+        if (progress.is_due or _awaits_commit(state, progress)) and _has_room(state, progress):
             _send_one(state, leader, progress)
+
+
+def _awaits_commit(state: State, progress: Progress) -> bool:
+    """It waits for news, and can be told: behind a snapshot on its way it could not match them."""
+    return progress.flow is Flow.REPLICATE and progress.sent_commit < min(
+        progress.awaited_commit, state.commit_index
+    )
 
 
 def _has_room(state: State, progress: Progress) -> bool:
@@ -258,7 +268,8 @@ def heed_refusal(state: State, leader: Leader, progress: Progress, refusal: Refu
     ):
         del leader.peers[progress.member.id]
     elif refusal.reason == Reason.INCARNATION:
-        progress.returned_as = refusal.detail
+        if progress.returned_as != refusal.detail:
+            progress.returned_as, progress.returned_at = refusal.detail, state.now
         _name_once(state, progress, 'lost its data, so it counts for nothing until it is back')
     elif refusal.reason in (Reason.CLUSTER, Reason.DETACHED, Reason.MISROUTED):
         _name_once(state, progress, f'does not belong to this cluster any more ({refusal.reason})')

@@ -73,12 +73,23 @@ class Candidate:
 
 
 class Attachment:
-    """Newcomers being asked who they are, before anything is in the log."""
+    """Newcomers being asked who they are, before anything is in the log.
 
-    __slots__ = 'addresses', 'asked', 'deadline', 'found', 'request'
+    is_own: the leader began it by itself, so nobody waits to be told how it ended.
+    """
 
-    def __init__(self, request: str, addresses: Sequence[Address], deadline: float) -> None:
+    __slots__ = 'addresses', 'asked', 'deadline', 'found', 'is_own', 'request'
+
+    def __init__(
+        self,
+        request: str,
+        addresses: Sequence[Address],
+        deadline: float,
+        *,
+        is_own: bool = False,
+    ) -> None:
         self.request = request
+        self.is_own = is_own
         self.addresses = {address.id: address for address in addresses}
         self.found: dict[NodeId, Member] = {}
         self.asked: set[NodeId] = set()

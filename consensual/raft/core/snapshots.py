@@ -66,8 +66,6 @@ def take(state: State, event: SnapshotTaken) -> None:
     )
     state.compact(snapshot, _new_base(state, snapshot))
     state.notice(INFO, f'{state.id} took a snapshot of the entries up to {snapshot.index}')
-    if state.incoming is not None and state.incoming.first.last_index <= state.commit_index:
-        state.incoming = None
 
 
 def _new_base(state: State, snapshot: Snapshot) -> int:
@@ -195,9 +193,11 @@ def _answer(
 
 def _gather(state: State, request: InstallSnapshot) -> int:
     """Return how much of the snapshot is there; a later leader's goes on where it is the same."""
-    if state.incoming is None or not state.incoming.is_of(request):
-        state.incoming = Incoming(request)
     incoming = state.incoming
+    if incoming is None or not incoming.is_of(request):
+        if incoming is not None and incoming.is_newer(request):
+            return 0
+        incoming = state.incoming = Incoming(request)
     incoming.take(request)
     if incoming.is_complete:
         state.incoming = None

@@ -168,7 +168,8 @@ class State:
         if self.snapshot is not None:
             self.effects.restore = self.snapshot
             self.clock_stamp = self.snapshot.time
-            self.history.append(_configured(self.snapshot))
+            if self.snapshot.configuration_index <= self.log.base_index:
+                self.history.append(_configured(self.snapshot))
         if stored is None:
             self.forget_identity()
         else:
@@ -186,7 +187,7 @@ class State:
         self.configured: Configured
         self.committed_configured: Configured
         self.electorate: Electorate
-        self.note_configurations(max(self.log.first_index, self.history[-1].index + 1))
+        self.note_configurations(self.log.first_index)
         self.knows_its_past = self.snapshot is None or any(
             self.me in configured.configuration.members for configured in self.history
         )
@@ -218,6 +219,7 @@ class State:
             self.current_term,
             voted_for,
             voted_incarnation,
+            self.id,
         )
 
     def forget_identity(self) -> None:
@@ -323,6 +325,8 @@ class State:
         """Raise the commit index; whoever does not lead takes the cluster's time from it."""
         self.commit_index = index
         self.note_commit()
+        if self.incoming is not None and self.incoming.first.last_index <= index:
+            self.incoming = None
         if not isinstance(self.role, Leader):
             self.clock_stamp, self.clock_base = self.log.time_at(index), self.now
 

@@ -31,6 +31,7 @@ def become_detached(state: State) -> None:
     """Be in no cluster; term, vote, log and cluster id are kept."""
     former, state.role = state.role, Detached()
     state.is_attached = False
+    state.incoming = None
     state.durability.hard_state_changed()
     let_go(state, former)
 

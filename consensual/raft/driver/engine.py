@@ -4,9 +4,18 @@ Holds no rule of Raft: it moves events in and effects out, in their order.
 """
 
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Future, Task, TimerHandle, wait
+from asyncio import (
+    AbstractEventLoop,
+    CancelledError,
+    Future,
+    Task,
+    TimerHandle,
+    ensure_future,
+    wait,
+)
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
+from functools import partial
 from random import Random
 from typing import Any, Optional, Protocol, TypeVar, Union
 
@@ -27,7 +36,7 @@ from consensual.raft.core.state import Settings, State
 from consensual.raft.driver.applier import Applier
 from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.peers import OnReply, Peers
-from consensual.raft.driver.ports import MessageKind, Sender, Storage
+from consensual.raft.driver.ports import MessageKind, Sender, Staging, Storage
 from consensual.raft.driver.recording import Beginning, RecordedRaft, Recorder
 from consensual.raft.errors import (
     ConsensualError,
@@ -36,6 +45,7 @@ from consensual.raft.errors import (
     SnapshotUnsupported,
     StorageError,
     StorageFailed,
+    StorageMismatch,
 )
 
 Result = TypeVar('Result')
@@ -101,7 +111,8 @@ class Engine:
         self._is_scheduled = False
         self._deadline: Optional[float] = None
         self._timer: Optional[TimerHandle] = None
-        self._writing: Optional[Task[None]] = None
+        self._writing: Optional[Future[None]] = None
+        self._staging: Optional[Task[None]] = None
         self._shown: object = None
         self._reachable: object = None
         self._stopped_by: Optional[ConsensualError] = None
@@ -120,7 +131,9 @@ class Engine:
             raise StorageFailed(f'the storage cannot be read: {error!r}') from error
         seed = self._random.getrandbits(64)
         try:
-            self._check_restorable(stored)
+            if stored is not None:
+                self._check_owner(stored)
+                self._check_restorable(stored)
             beginning = Beginning(self._address, self.settings, seed, stored, self.loop.time())
             self._raft = (
                 beginning.make()
@@ -133,8 +146,17 @@ class Engine:
         self.recovered_index = self._raft.state.log.last_index
         self.schedule()
 
-    def _check_restorable(self, stored: Optional[Stored]) -> None:
-        if stored is not None and stored.snapshot is not None and not self._applier.can_snapshot:
+    def _check_owner(self, stored: Stored) -> None:
+        owner, me = stored.hard_state.node_id, self._address
+        if owner and owner != me.id:
+            raise StorageMismatch(
+                f'{self._storage!r} holds the data of {owner}, and {me.id} wanted to start with '
+                f'them: give it a storage of its own; or, to make them those of {me.id} on '
+                f'purpose: python -m consensual storage readdress PATH {me.url}'
+            )
+
+    def _check_restorable(self, stored: Stored) -> None:
+        if stored.snapshot is not None and not self._applier.can_snapshot:
             raise SnapshotUnsupported(
                 f'the storage of {self._address.id} begins with a snapshot, and its state machine '
                 'has no snapshot() and restore(value): give the one with which it was written'
@@ -146,8 +168,9 @@ class Engine:
         self._end(error or NodeStopped('the node was stopped'))
         try:
             await self._peers.stop()
-            if self._writing is not None:
-                await wait([self._writing])
+            for going_on in (self._writing, self._staging):
+                if going_on is not None:
+                    await wait([going_on])
             if is_orderly:
                 await self._write_the_rest()
             await self._applier.stop()
@@ -211,6 +234,8 @@ class Engine:
         self._stopped_by = error
         if self._timer is not None:
             self._timer.cancel()
+        if self._staging is not None:
+            self._staging.cancel()
         calls, self._calls = self._calls, {}
         for on_reply in calls.values():
             on_reply(Refused(NodeStopped.__name__, str(error)))
@@ -378,22 +403,34 @@ class Engine:
             raise _storage_error(error) from error
         if writing is None:
             return True
-        self._writing = self.loop.create_task(self._await_write(write.number, writing))
+        self._writing = ensure_future(writing)
+        self._writing.add_done_callback(partial(self._end_write, write.number))
         return False
 
-    async def _await_write(self, number: int, writing: Awaitable[None]) -> None:
+    def _end_write(self, number: int, writing: 'Future[None]') -> None:
+        self._writing = None
+        if isinstance(writing, Task) and writing.cancelling():
+            return  # whoever ends all tasks of the loop is not the storage
+        error = CancelledError() if writing.cancelled() else writing.exception()
+        if error is None:
+            return self.post(Persisted(number))
+        self.fail(_storage_error(error))
+
+    def stage(self, data: bytes, then: Callable[[], None]) -> None:
+        """Have a snapshot's data made durable beside the log, where the storage can; then call."""
+        if not isinstance(self._storage, Staging):
+            return then()
+        self._staging = self.loop.create_task(self._stage(self._storage, data, then))
+
+    async def _stage(self, storage: Staging, data: bytes, then: Callable[[], None]) -> None:
         try:
-            await writing
+            await storage.stage(data)
         except (Exception, CancelledError) as error:
             if isinstance(error, CancelledError) and is_being_cancelled():
                 raise
-            failure = _storage_error(error)
-            failure.__cause__ = error
-            self.fail(failure)
+            self.fail(_storage_error(error))
         else:
-            self.post(Persisted(number))
-        finally:
-            self._writing = None
+            then()
 
     # the clock
 
@@ -430,7 +467,9 @@ async def _result(value: Union[Result, Awaitable[Result]]) -> Result:
 def _storage_error(error: BaseException) -> StorageError:
     if isinstance(error, StorageError):
         return error
-    return StorageFailed(f'a write failed: {error!r}; nothing is acknowledged after it')
+    failure = StorageFailed(f'a write failed: {error!r}; nothing is acknowledged after it')
+    failure.__cause__ = error
+    return failure
 
 
 def _fail(future: 'Future[Any]', error: BaseException) -> None:

@@ -74,7 +74,7 @@ class Storage(Protocol):
     """Keeps what a node must not forget.
 
     Each method may do its work at once and return the result, or return an
-    awaitable of it. The node makes one call at a time.
+    awaitable of it. The node makes one call at a time; but see `Staging`.
     """
 
     def load(self) -> Union[Optional[Stored], Awaitable[Optional[Stored]]]:
@@ -91,6 +91,19 @@ class Storage(Protocol):
 
     def close(self) -> Optional[Awaitable[None]]:
         """Give up possession; what was written stays."""
+
+
+@runtime_checkable
+class Staging(Protocol):
+    """The part of a Storage that keeps large snapshots from holding up the log."""
+
+    def stage(self, data: bytes) -> Awaitable[None]:
+        """Make these data durable, in pieces between which writes are carried out.
+
+        Then the write of the snapshot whose data they are, the same object, has little left
+        to do. It may never come. The node calls this beside `write`, once at a time, and ends it
+        before `close`; raises as `write` does.
+        """
 
 
 @runtime_checkable
@@ -146,6 +159,7 @@ __all__ = [
     'Receiver',
     'Sender',
     'Snapshotting',
+    'Staging',
     'StateMachine',
     'Storage',
     'Stored',

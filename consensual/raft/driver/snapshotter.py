@@ -94,9 +94,13 @@ class Snapshotter:
             return self._fail(error)
         except Exception as error:  # noqa: BLE001 - of the user's values
             return self._fail(SnapshotFailed(f'the snapshot could not be encoded: {error!r}'))
-        self._engine.post(SnapshotTaken(incarnation, capture.index, data, checksum))
-        self._engine.loop.call_soon(self._end)  # after the turn that takes it
-        return None
+        event = SnapshotTaken(incarnation, capture.index, data, checksum)
+        return self._engine.stage(data, lambda: self._hand_over(event))
+
+    def _hand_over(self, event: SnapshotTaken) -> None:
+        if self._taking is not None:
+            self._engine.post(event)
+            self._engine.loop.call_soon(self._end)  # after the turn that takes it
 
     def _end(self) -> None:
         taking, self._taking = self._taking, None

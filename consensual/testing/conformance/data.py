@@ -29,7 +29,7 @@ TEXT = 'naïve «日本語» \U0001f5f3\ufe0f "quoted" \\ back\nslash \u2028 \t 
 
 ALICE = Member('alice:1', 'memory://alice:1', 'incarnation of alice')
 BOB = Member('[::1]:6000', f'http://[::1]:6000/{TEXT}', TEXT)
-FULL = HardState('incarnation', 'cluster', True, 2**53 + 1, BOB.id, BOB.incarnation)
+FULL = HardState('incarnation', 'cluster', True, 2**53 + 1, BOB.id, BOB.incarnation, ALICE.id)
 """A hard state without a default; its term is beyond what a float can tell."""
 
 JOINT = Configuration((ALICE, BOB), (BOB,), (Member('c', 'memory://c', ''),))
@@ -371,6 +371,7 @@ def random_write(random: Random, model: Model) -> Write:
             current_term=hard_state.current_term + random.randint(0, 2),
             voted_for=random.choice(('', ALICE.id, BOB.id)),
             is_attached=random.random() < 0.8,
+            node_id=random.choice((ALICE.id, BOB.id)),
         )
     else:
         hard_state = None

@@ -99,6 +99,7 @@ class StorageConformance:
                 FULL,
                 replace(FULL, voted_for='', voted_incarnation=''),
                 replace(FULL, is_attached=False, cluster_id=TEXT),
+                replace(FULL, node_id=TEXT),
                 HardState('another incarnation'),
             ):
                 await data.write(hard_state)

@@ -1,0 +1,1 @@
+"""Crashes: real processes under SIGKILL, and every write boundary of a script, simulated."""

@@ -1,0 +1,1 @@
+"""The ready machines: alone, beside simple models, and in clusters under faults."""
