@@ -325,13 +325,13 @@ def test_crash_at_a_write_ends_the_process_within_it(
     simulation: Simulation, is_durable: bool
 ) -> None:
     node = simulation['n1']
-    before = len(node.disk.entries)
+    before = node.disk.contents.last_index
     node.crash_at_write(is_durable=is_durable)
     call = node.execute('add', 1)
     with pytest.raises(Lost):
         call.result()
     assert not node.is_up
-    assert (len(node.disk.entries) > before) is is_durable
+    assert (node.disk.contents.last_index > before) is is_durable
     node.restart()
     settle(simulation)
 
