@@ -22,9 +22,10 @@ from consensual.raft.core.events import (
 from consensual.raft.core.messages import MessageKind
 from consensual.raft.core.state import Settings
 from consensual.raft.driver import parameters as codec
+from consensual.raft.driver.actions import actions_of
 from consensual.raft.driver.addresses import address_of
 from consensual.raft.driver.applier import Applier, Listener, refuse_inside_processor
-from consensual.raft.driver.arguments import CHANGE_TIMEOUT, actions_of, checked, settings_of
+from consensual.raft.driver.arguments import CHANGE_TIMEOUT, checked, settings_of
 from consensual.raft.driver.changes import Changes
 from consensual.raft.driver.clerk import Clerk
 from consensual.raft.driver.engine import Engine

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Optional
 
-from consensual.testing.simulation import Simulation
-from consensual.testing.soak import Plan, Report, Store, draw_plan, live
+from consensual.testing.soak import Plan, Report, draw_plan, live
 
 PROGRESS = 5.0
 """Seconds of real time between two lines of progress."""
@@ -86,7 +85,7 @@ def _show_broken(plan: Plan, total: Report, traces: Path) -> int:
     for broken in total.broken:
         print(broken)
     path = traces / f'soak-{plan.seed}.trace'
-    simulation = Simulation(Store, seed=plan.seed, write_time=plan.write_time)
+    simulation = plan.simulate(is_traced=True)
     live(plan, simulation=simulation)
     simulation.save_trace(path)
     print(f'violations: {len(total.broken)}')

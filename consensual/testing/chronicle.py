@@ -3,7 +3,9 @@
 Records only; what must hold of them is in `invariants`.
 """
 
+from bisect import bisect_right, insort
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Optional
 
 from msgspec import Struct, field
@@ -42,6 +44,8 @@ class Chronicle:
     committed: the entry that was committed at an index, and the lowest term in which
         somebody knew that.
     applied: what was done with a command, by index.
+    snapshots: by the index up to which they were taken, fingerprints of the data, and of
+        the client sessions in them.
     commands: the index at which a session's command was applied.
     key_indices: the indices at which a command of that text was applied.
     told: the results of a command of that text that callers were told.
@@ -55,16 +59,59 @@ class Chronicle:
         self.entries: dict[tuple[int, int], tuple[Entry, int]] = {}
         self.committed: dict[int, tuple[Entry, int]] = {}
         self.applied: dict[int, Applied] = {}
+        self.snapshots: dict[int, tuple[int, object]] = {}
         self.commands: dict[tuple[int, int], int] = {}
         self.key_indices: defaultdict[CommandKey, list[int]] = defaultdict(list)
         self.told: defaultdict[CommandKey, list[object]] = defaultdict(list)
         self.acknowledged: set[int] = set()
+        self._applied_at: list[int] = []
+        self._changed_at: list[int] = []
+
+    def commit(self, index: int, entry: Entry, term: int) -> None:
+        """Note that an entry was committed, and is known to be in that term."""
+        if index not in self.committed and type(entry.payload) is Reconfiguration:
+            insort(self._changed_at, index)
+        self.committed[index] = entry, term
+
+    def apply(self, index: int, applied: Applied) -> Applied:
+        """Note what was done with the command there, unless that is known; return what is."""
+        if index not in self.applied:
+            insort(self._applied_at, index)
+        return self.applied.setdefault(index, applied)
+
+    def applied_within(self, after: int, to: int) -> Iterator[Applied]:
+        """Yield what was done with the commands after an index, up to another one."""
+        first, end = (bisect_right(self._applied_at, index) for index in (after, to))
+        return (self.applied[index] for index in self._applied_at[first:end])
+
+    def last_applied(self, index: int) -> Optional[Applied]:
+        """Return what was done with the last command up to that index, if there is one."""
+        position = bisect_right(self._applied_at, index)
+        return self.applied[self._applied_at[position - 1]] if position else None
+
+    def last_change(self, index: int) -> int:
+        """Return where the last configuration up to that index was committed; 0 for nowhere."""
+        position = bisect_right(self._changed_at, index)
+        return self._changed_at[position - 1] if position else 0
+
+    def inherit(self, older: 'Chronicle', to: int) -> None:
+        """Take over what was committed and applied up to an index, as whoever goes solo does."""
+        for index in range(1, to + 1):
+            if index in older.committed:
+                self.commit(index, *older.committed[index])
+            if index in older.applied:
+                applied = self.apply(index, older.applied[index])
+                self.key_indices[applied.key].append(index)
+            if index in older.snapshots:
+                self.snapshots[index] = older.snapshots[index]
+        self.commands |= {
+            command: index for command, index in older.commands.items() if index <= to
+        }
 
     @property
     def changes(self) -> int:
         """How many configurations were committed after the first one."""
-        kinds = [type(entry.payload) for entry, _ in self.committed.values()]
-        return max(0, kinds.count(Reconfiguration) - 1)
+        return max(0, len(self._changed_at) - 1)
 
     @property
     def acknowledged_index(self) -> int:
@@ -80,6 +127,7 @@ class Past:
     disks: where an incarnation's data are.
     lost: the data of incarnations that are no more, as they were at the end.
     submitted, refused: how often a command was handed in, and reported as not done.
+    snapshots_taken, snapshots_installed: how many, by all nodes together.
     """
 
     def __init__(self) -> None:
@@ -90,6 +138,7 @@ class Past:
         self.lost: dict[Incarnation, Contents] = {}
         self.submitted: Counter[CommandKey] = Counter()
         self.refused: Counter[CommandKey] = Counter()
+        self.snapshots_taken = self.snapshots_installed = 0
 
     def is_durable_at(self, incarnation: Incarnation, index: int, term: int) -> bool:
         """Tell whether an entry is on that incarnation's disk, or was when it was lost."""
@@ -138,6 +187,7 @@ class Application(Struct):
 class Turn(Struct):
     """One node at the end of one turn: its state, what it is about to do, and how it was.
 
+    is_first: it was started, or reset, since the last one.
     is_new_cluster: it was in another one, or in none, before.
     changed_from: the first index at which its log is not what it was; None for nowhere.
     configurations: the indices of the configurations in its log.
@@ -151,6 +201,7 @@ class Turn(Struct):
     disk: Disk
     past: Past
     chronicle: Chronicle
+    is_first: bool
     is_new_cluster: bool
     is_leader: bool
     changed_from: Optional[int]

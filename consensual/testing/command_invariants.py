@@ -57,7 +57,7 @@ def applied_once(application: Application) -> Optional[str]:
 def applied_is_the_same_everywhere(application: Application) -> Optional[str]:
     """All state machines do the same with the same entry: they are deterministic (§2, §5.4.3)."""
     index, applied = application.index, application.applied
-    known = application.chronicle.applied.setdefault(index, applied)
+    known = application.chronicle.apply(index, applied)
     if (known.term, known.time, known.key) != (applied.term, applied.time, applied.key):
         return f'applies {applied} at {index}, where {known} was applied'
     if known.outcome != applied.outcome:

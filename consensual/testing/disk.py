@@ -57,6 +57,11 @@ class Disk:
         """Whose data these are; '' when there are none."""
         return self.hard_state.incarnation if self.hard_state is not None else ''
 
+    @property
+    def cluster_id(self) -> str:
+        """Of which cluster they are; '' for none."""
+        return self.hard_state.cluster_id if self.hard_state is not None else ''
+
     def holds(self, index: int, term: int) -> bool:
         """Tell whether an entry of that index and term is durable, or a snapshot that covers it."""
         return holds(self.contents, index, term)

@@ -9,6 +9,7 @@ from typing import Optional, Union
 
 from msgspec import Struct
 
+from consensual.raft import Snapshotting
 from consensual.testing.network import QUIET, Link, Noise
 from consensual.testing.simulated_node import SimulatedNode
 from consensual.testing.simulation import Simulation
@@ -289,6 +290,18 @@ class SlowDisk(Fault, frozen=True):
             node.disk.write_time = self.write_time
 
 
+class TakeSnapshot(Fault, frozen=True):
+    """A node takes a snapshot now, if its state machine can, and drops what that covers."""
+
+    name: str
+
+    def befall(self, simulation: Simulation) -> None:
+        """See `Fault`."""
+        node = _find(simulation, self.name)
+        if node is not None and isinstance(node.machine, Snapshotting):
+            node.take_snapshot()
+
+
 # Membership
 
 
@@ -356,6 +369,7 @@ AnyFault = Union[
     FailWrite,
     FillDisk,
     SlowDisk,
+    TakeSnapshot,
     Attach,
     Detach,
     Transfer,

@@ -1,7 +1,11 @@
 """Fingerprints of values: of results and states of the user's, to be compared later."""
 
 import json
+from hashlib import sha256
 from typing import Any
+
+LONG = 2000
+"""Characters of a fingerprint; of a longer one the end is told by its SHA-256."""
 
 
 def fingerprint(value: Any) -> object:
@@ -12,9 +16,15 @@ def fingerprint(value: Any) -> object:
     if isinstance(value, BaseException):
         return f'{type(value).__name__}: {_text_of(value)}'
     try:
-        return json.dumps(value, sort_keys=True, separators=(',', ':'), default=_by_type)
+        text = json.dumps(value, sort_keys=True, separators=(',', ':'), default=_by_type)
     except (TypeError, ValueError, RecursionError):  # keys of other types, or a cycle
-        return _by_leaf(value, set())
+        text = _by_leaf(value, set())
+    return text if len(text) <= LONG else _abridged(text)
+
+
+def _abridged(text: str) -> str:
+    digest = sha256(text.encode(errors='backslashreplace')).hexdigest()
+    return f'{text[:LONG]}… {len(text)} characters, {digest}'
 
 
 def _by_type(value: object) -> str:

@@ -4,12 +4,11 @@ Of the commands that are applied then, `command_invariants` tells.
 Each returns what is wrong, or None. They read records and change those of the past only.
 """
 
-import json
 from collections.abc import Callable
 from typing import Optional
 
 from consensual.raft.core.configuration import Electorate, Member
-from consensual.raft.core.log import Entry, Reconfiguration
+from consensual.raft.core.log import Entry
 from consensual.raft.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -23,10 +22,9 @@ from consensual.raft.core.messages import (
 )
 from consensual.raft.core.roles import Leader
 from consensual.raft.core.state import State
-from consensual.testing import membership_invariants
+from consensual.testing import membership_invariants, snapshot_invariants
 from consensual.testing.chronicle import Chronicle, Turn
 from consensual.testing.disk import Disk
-from consensual.testing.fingerprint import fingerprint
 
 Invariant = Callable[[Turn], Optional[str]]
 
@@ -93,7 +91,7 @@ def state_machine_safety(turn: Turn) -> Optional[str]:
         if known != entry:
             return f'takes {entry} for committed at {index}, where {known} is'
         if index not in chronicle.committed or term < committed_in:
-            chronicle.committed[index] = entry, term
+            chronicle.commit(index, entry, term)
             if lacking := _leader_lacking(chronicle, index, entry, term):
                 return f'commits {entry} at {index}, which the leader of {lacking} lacks'
     return None
@@ -171,9 +169,8 @@ def match_index_is_on_the_peers_disk(turn: Turn) -> Optional[str]:
         index = progress.match_index
         if index > state.log.last_index:
             return f'takes {index} entries of {progress} for its own; it has {state.log.last_index}'
-        if index > state.log.base_index and not turn.past.is_durable_at(
-            progress.member.incarnation, index, state.log.term_at(index)
-        ):
+        term = _term_at(turn, index)
+        if term and not turn.past.is_durable_at(progress.member.incarnation, index, term):
             return f'takes entry {index} for stored by {progress}'
     return None
 
@@ -217,9 +214,8 @@ def _promise(turn: Turn, asked: Request, reply: Reply) -> Optional[str]:
             if index := _not_durable(turn, asked):
                 return f'acknowledges entry {index} before it is durable'
         case InstallSnapshot(), InstallSnapshotReply(is_installed=True):
-            index, term = asked.last_index, asked.last_term
-            if turn.state.log.matches(index, term) and not turn.disk.holds(index, term):
-                return f'acknowledges a snapshot up to {index} before it is durable'
+            if not turn.disk.holds(asked.last_index, asked.last_term):
+                return f'acknowledges all up to {asked.last_index} before it is durable'
     return None
 
 
@@ -247,7 +243,7 @@ def _holds_vote(turn: Turn, request: RequestVote, candidate: str) -> bool:
 def _not_durable(turn: Turn, request: AppendEntries) -> int:
     """Return the first acknowledged entry that is in the log but not on the disk; 0 for none."""
     for index, entry in enumerate(request.entries, request.prev_log_index + 1):
-        is_here = turn.state.log.matches(index, entry.term)
+        is_here = _term_at(turn, index) == entry.term
         if is_here and not turn.disk.holds(index, entry.term):
             return index
     return 0
@@ -255,12 +251,13 @@ def _not_durable(turn: Turn, request: AppendEntries) -> int:
 
 def durable_index_is_on_disk(turn: Turn) -> Optional[str]:
     """What a node counts as durable is: a leader counts itself by it (thesis §10.2.1)."""
-    durable_index = turn.state.durability.durable_index
+    durable_index, last = turn.state.durability.durable_index, turn.state.log.last_index
     if durable_index == turn.seen.durable_index and turn.changed_from is None:
         return None
-    if durable_index > turn.state.log.base_index and not turn.disk.holds(
-        durable_index, turn.state.log.term_at(durable_index)
-    ):
+    if durable_index > last:
+        return f'takes {durable_index} entries for durable, of {last}'
+    term = _term_at(turn, durable_index)
+    if term and not turn.disk.holds(durable_index, term):
         return f'takes its entries up to {durable_index} for durable; they are not'
     return None
 
@@ -299,7 +296,8 @@ def recovered_is_what_was_stored(state: State, disk: Disk) -> Optional[str]:
     log, contents = state.log, disk.contents
     if state.snapshot != contents.snapshot:
         return f'begins with {state.snapshot}, where {contents.snapshot} was stored'
-    stored = contents.entries[log.first_index - contents.first_index :]
+    left_out = log.first_index - contents.first_index
+    stored = contents.entries[left_out:] if left_out in (0, 1) else None
     is_same = log.entries(log.first_index, log.last_index) == stored
     if not is_same or log.last_index != contents.last_index:
         return f'begins with {state.log}, where {contents} were stored'
@@ -346,43 +344,6 @@ def applied_index_never_goes_back(turn: Turn) -> Optional[str]:
     return None
 
 
-def snapshot_is_of_what_was_applied(turn: Turn) -> Optional[str]:
-    """A snapshot is what the committed entries that it covers came to (§7)."""
-    snapshot, chronicle = turn.state.snapshot, turn.chronicle
-    if snapshot is None or snapshot.index == turn.seen.snapshot_index:
-        return None
-    if snapshot.index > turn.state.commit_index:
-        return f'has a snapshot up to {snapshot.index}, of {turn.state.commit_index} committed'
-    known = chronicle.committed.get(snapshot.index)
-    if known and (known[0].term, known[0].time) != (snapshot.term, snapshot.time):
-        return f'has a snapshot up to {snapshot.index}, where {known[0]} is committed'
-    changes = [
-        (index, entry.payload)
-        for index, (entry, _) in chronicle.committed.items()
-        if index <= snapshot.index and type(entry.payload) is Reconfiguration
-    ]
-    place = snapshot.configuration_index, snapshot.configuration
-    if changes and max(changes, key=lambda change: change[0]) != place:
-        return f'has {place} in its snapshot up to {snapshot.index}; committed are {changes}'
-    applied = [index for index in chronicle.applied if index <= snapshot.index]
-    if applied:
-        state = fingerprint(json.loads(snapshot.data)['state'])
-        if state != chronicle.applied[max(applied)].state:
-            return f'has {state} in its snapshot up to {snapshot.index}, which is no state there'
-    return None
-
-
-def entries_are_dropped_for_a_snapshot(turn: Turn) -> Optional[str]:
-    """What was compacted away is covered by a snapshot (§7)."""
-    state, contents = turn.state, turn.disk.contents
-    if state.log.base_index > state.snapshot_index:
-        return f'dropped its log up to {state.log.base_index}, of {state.snapshot_index} covered'
-    covered = contents.snapshot.index if contents.snapshot is not None else 0
-    if contents.first_index > covered + 1:
-        return f'has a log from {contents.first_index} on its disk, and {covered} covered'
-    return None
-
-
 # Counting
 
 
@@ -397,6 +358,15 @@ def _is_same_leadership(turn: Turn) -> bool:
     state, seen = turn.state, turn.seen
     leadership = state.current_term, state.cluster_id
     return seen.leads and (seen.term, seen.cluster_id) == leadership
+
+
+def _term_at(turn: Turn, index: int) -> int:
+    """Return the term of an entry, of one that was compacted away, too; 0 where none is known."""
+    log = turn.state.log
+    if log.base_index <= index <= log.last_index:
+        return log.term_at(index)
+    known = turn.chronicle.committed.get(index)
+    return known[0].term if known is not None else 0
 
 
 def _has(turn: Turn, index: int, entry: Entry) -> bool:
@@ -422,7 +392,6 @@ AFTER_EVERY_TURN: tuple[Invariant, ...] = (
     commit_index_never_goes_back,
     committed_entries_stay,
     applied_index_never_goes_back,
-    snapshot_is_of_what_was_applied,
-    entries_are_dropped_for_a_snapshot,
+    *snapshot_invariants.AFTER_EVERY_TURN,
     *membership_invariants.AFTER_EVERY_TURN,
 )

@@ -175,6 +175,8 @@ def _unrest(simulation: Simulation, cluster_id: str) -> Optional[str]:
     known = _configurations(leader)
     if len(known) != 1 or not known[0].is_stable:
         return f'{leaders[0]} has {known}'
+    if returned := _returned(simulation, known[0]):
+        return f'{returned} came back without their data, and are not taken in again'
     for node in members:
         status, state = node.status, state_of(node)
         if _completeness(node) != _completeness(leaders[0]):
@@ -182,3 +184,13 @@ def _unrest(simulation: Simulation, cluster_id: str) -> Optional[str]:
         if not state.log.last_index == status.commit_index == status.applied_index:
             return f'{node} has not applied everything'
     return None
+
+
+def _returned(simulation: Simulation, configuration: Configuration) -> list[SimulatedNode]:
+    """Return the nodes that are voters by their names, and empty: they lost their data."""
+    names = {member.id for member in configuration.voters}
+    return [
+        node
+        for node in simulation.running
+        if node.name in names and not state_of(node).cluster_id and not state_of(node).is_attached
+    ]

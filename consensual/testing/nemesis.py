@@ -26,6 +26,7 @@ from consensual.testing.faults import (
     SlowDisk,
     SlowDown,
     Stop,
+    TakeSnapshot,
     Transfer,
 )
 from consensual.testing.network import Noise
@@ -100,6 +101,7 @@ class _Dice:
             (3, self._attach),
             (3, self._detach),
             (2, self._transfer),
+            (2, self._take_snapshot),
         ]
         self._kinds = [(weight, draw) for weight, draw in kinds if random.random() < 0.7]
         self._kinds = self._kinds or kinds
@@ -123,6 +125,7 @@ class _Dice:
             (2, self._successor_is_asleep),
             (1, self._election_is_slow),
             (1, self._newcomer_is_late),
+            (2, self._one_is_left_behind),
             (3, self._anything),
         ]
         weights, draws = zip(*plots, strict=True)
@@ -168,8 +171,21 @@ class _Dice:
         newcomer = self._random.choice(self._all)
         return [Crash(newcomer, 0.5 * self._random.random()), Attach(LEADER, newcomer)]
 
+    def _one_is_left_behind(self) -> list[AnyFault]:
+        """What it lacks is compacted away while it is gone, or while it is sent that (§7)."""
+        name = self._random.choice(self._names)
+        if self._coin():
+            return [TakeSnapshot(LEADER), Crash(name, self._outage(), with_disk=self._coin())]
+        return [TakeSnapshot(LEADER), Isolate(name, self._outage())]
+
     def _anything(self) -> list[AnyFault]:
-        draws = self._crash_at_write, self._transfer, self._attach, self._detach
+        draws = (
+            self._crash_at_write,
+            self._transfer,
+            self._attach,
+            self._detach,
+            self._take_snapshot,
+        )
         return [self._random.choice(draws)()]
 
     def _name(self) -> str:
@@ -241,3 +257,6 @@ class _Dice:
     def _transfer(self) -> Transfer:
         target = None if self._coin() else self._random.choice(self._all)
         return Transfer(self._name(), target)
+
+    def _take_snapshot(self) -> TakeSnapshot:
+        return TakeSnapshot(self._name())

@@ -3,6 +3,7 @@
 It changes nothing; what must hold is said in `invariants`.
 """
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import msgspec
 from consensual.raft import Context
 from consensual.raft.core.effects import Effects, Snapshot
 from consensual.raft.core.events import Event, Received
-from consensual.raft.core.log import Command
+from consensual.raft.core.log import Command, NoOp
 from consensual.raft.core.messages import Request
 from consensual.raft.core.roles import Leader
 from consensual.raft.core.state import State
@@ -24,6 +25,7 @@ from consensual.testing.call import Call, Lost
 from consensual.testing.chronicle import (
     Application,
     Applied,
+    Chronicle,
     CommandKey,
     Past,
     Seen,
@@ -32,6 +34,7 @@ from consensual.testing.chronicle import (
     first_change,
 )
 from consensual.testing.disk import Disk
+from consensual.testing.fingerprint import fingerprint
 
 MOST_VIOLATIONS = 5
 """Of one invariant that are noted: what is broken once is often broken for good."""
@@ -84,8 +87,11 @@ class Observer:
         """A command is handed in."""
         self.past.submitted[key] += 1
 
-    def acknowledged(self, watcher: 'Watcher', key: CommandKey, result: object) -> None:
-        """A caller was told that its command is applied on that node, with that result (§8)."""
+    def acknowledged(self, watcher: 'Watcher', key: CommandKey, result: Optional[object]) -> None:
+        """A caller was told that its command is applied on that node (§8).
+
+        result: with which, as a fingerprint; None where that is not known.
+        """
         watcher.acknowledged[key] += 1
         if watcher.acknowledged[key] > watcher.applied[key]:
             self.violate(
@@ -98,7 +104,7 @@ class Observer:
             told.append(result)
             chronicle.acknowledged.add(indices[min(len(told), len(indices)) - 1])
             outcomes = [chronicle.applied[index].outcome for index in indices]
-            if told.count(result) > outcomes.count(result):
+            if result is not None and told.count(result) > outcomes.count(result):
                 self.violate(
                     'result_is_the_processors',
                     f'{watcher.name} says that {_text(key)} gives {result}, not {outcomes}',
@@ -154,7 +160,7 @@ class Watcher:
         self._seen = Seen()
         self._requests: dict[int, Request] = {}
         self._last: tuple[int, float] = (0, 0.0)
-        self._applying: Optional[tuple[Context, CommandKey, str]] = None
+        self._applying: Optional[tuple[Context, CommandKey]] = None
         self._restoring: Optional[Snapshot] = None
 
     def __repr__(self) -> str:
@@ -201,23 +207,21 @@ class Watcher:
         self._remember(turn)
 
     def _turn(self, state: State, effects: Effects) -> Turn:
-        if state.incarnation != self._seen.incarnation:
+        past, is_first = self._observer.past, state.incarnation != self._seen.incarnation
+        if is_first:
             if self._seen.incarnation:
                 self.forget()  # it was reset
             self._seen = Seen(state.incarnation)
-            self._observer.past.disks[state.incarnation] = self._disk
-        seen = self._seen
+            past.disks[state.incarnation] = self._disk
+        seen, configurations = self._seen, self._seen.configurations
         changed_from = first_change(seen.base_index, seen.log, state.log)
-        configurations = seen.configurations
         if effects.restore is not None:
             self._restoring = restore = effects.restore
             changed_from = state.log.first_index
             kept = [index for index in configurations if index < restore.configuration_index]
-            if restore.configuration_index:
-                configurations = [*kept, restore.configuration_index]
+            configurations = [*kept, restore.configuration_index]
         if changed_from is not None:
             configurations = configurations_of(configurations, changed_from, state.log)
-        past = self._observer.past
         return Turn(
             self.name,
             state,
@@ -225,13 +229,26 @@ class Watcher:
             seen,
             self._disk,
             past,
-            past.clusters[state.cluster_id],
+            self._chronicle(state),
+            is_first,
             state.cluster_id != seen.cluster_id,
             type(state.role) is Leader,
             changed_from,
             configurations,
             self._requests,
         )
+
+    def _chronicle(self, state: State) -> Chronicle:
+        """Return the past of its cluster; that of one that it founded begins with its own."""
+        clusters, seen = self._observer.past.clusters, self._seen
+        if state.cluster_id not in clusters:
+            older = seen.cluster_id
+            if not older and self._disk.incarnation == state.incarnation:
+                older = self._disk.cluster_id  # it was started a moment ago
+            if older:
+                own = max(seen.commit_index, state.snapshot_index)
+                clusters[state.cluster_id].inherit(clusters[older], own)
+        return clusters[state.cluster_id]
 
     def _remember(self, turn: Turn) -> None:
         seen, state = turn.seen, turn.state
@@ -244,6 +261,7 @@ class Watcher:
             seen.emitted = turn.effects.restore.index
         seen.emitted += len(turn.effects.committed)
         seen.electorate = state.electorate
+        self._count_snapshots(turn)
         seen.snapshot_index = state.snapshot_index
         if turn.changed_from is not None:
             seen.log[turn.changed_from - seen.base_index - 1 :] = state.log.entries(
@@ -254,6 +272,13 @@ class Watcher:
             log = state.log
             seen.base_index = log.base_index
             seen.log = log.entries(log.first_index, log.last_index)
+
+    def _count_snapshots(self, turn: Turn) -> None:
+        past = turn.past
+        if turn.effects.restore is not None:
+            past.snapshots_installed += not turn.is_first
+        elif turn.state.snapshot_index > turn.seen.snapshot_index:
+            past.snapshots_taken += 1
 
     # commands
 
@@ -266,16 +291,16 @@ class Watcher:
         if context.index > core.log.base_index:
             payload = core.log.entry_at(context.index).payload
         else:  # compacted away, or taken over by a snapshot, since it was handed out
-            chronicle = self._observer.past.clusters[core.cluster_id]
-            payload = chronicle.committed[context.index][0].payload
-        key = action, payload.parameters if type(payload) is Command else ''
-        self._applying = context, key, core.cluster_id
+            known = self._observer.past.clusters[core.cluster_id].committed.get(context.index)
+            payload = known[0].payload if known is not None else NoOp()
+        self._applying = context, (action, payload.parameters if type(payload) is Command else '')
 
     def end_to_apply(self, outcome: object, state: object) -> None:
         """It ran: check every invariant."""
-        if self._applying is None or not self.is_watching:
+        if self._applying is None or self.state is None or not self.is_watching:
             return
-        context, key, cluster_id = self._applying
+        context, key = self._applying
+        cluster_id = self.state.cluster_id
         chronicle = self._observer.past.clusters[cluster_id]
         applied = Applied(context.term, context.time, key, outcome, state)
         application = Application(self.name, context.index, applied, chronicle, *self._last)
@@ -290,21 +315,22 @@ class Watcher:
             if wrong is not None:
                 self._observer.violate(invariant.__name__, f'{self.name} {wrong}')
 
-    def restored(self, given: object, state: object) -> None:
-        """The state machine was restored: it is as it was, where the snapshot was taken."""
+    def restored(self, state: object) -> None:
+        """The state machine was restored: it is as it was, where the snapshot was taken (§7)."""
         snapshot, self._restoring = self._restoring, None
-        if snapshot is None or self.state is None:
+        if self.state is None or not self.is_watching:
             return
-        if given != state:
-            self._observer.violate(
-                'restored_is_what_was_taken', f'{self.name} restored {state} from {given}'
-            )
+        if snapshot is None:
+            what = f'{self.name} restored its state, and was given no snapshot'
+            return self._observer.violate('restored_is_what_was_taken', what)
+        taken = fingerprint(json.loads(snapshot.data)['state'])
+        if state != taken:
+            what = f'{self.name} is {state} after it was restored from {taken}'
+            self._observer.violate('restored_is_what_was_taken', what)
         chronicle = self._observer.past.clusters[self.state.cluster_id]
-        for index in sorted(chronicle.applied):
-            if self._last[0] < index <= snapshot.index:
-                key = chronicle.applied[index].key
-                self.applied[key] += 1
-                self.applied_in[key] = self.state.cluster_id
+        for applied in chronicle.applied_within(self._last[0], snapshot.index):
+            self.applied[applied.key] += 1
+            self.applied_in[applied.key] = self.state.cluster_id
         self._last = snapshot.index, snapshot.time
 
     @property
@@ -313,8 +339,9 @@ class Watcher:
         return self._last[0]
 
     def forget(self) -> None:
-        """The state machine was emptied."""
+        """The state machine was emptied, or is when the command that runs has ended."""
         self._last = 0, 0.0
+        self._applying = self._restoring = None
 
 
 class _Handler(logging.Handler):

@@ -11,6 +11,8 @@ from asyncio.events import _get_running_loop, _set_running_loop  # made for loop
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import Context
+from functools import partial
+from random import Random
 from typing import Any, Optional, TypeVar, TypeVarTuple, Union
 
 from consensual.testing.timeline import Timeline
@@ -24,6 +26,9 @@ _RESOLUTION = 1e-7
 _MOST_ROUNDS = 10_000
 """Rounds that the tasks of a killed process may take to end."""
 
+THREAD_TIME = 0.3
+"""Seconds that a call in another thread takes at most; one in two takes less than 0.02 s."""
+
 
 class Process(AbstractEventLoop):
     """Runs callbacks, timers and tasks on a timeline, as one process of one machine would.
@@ -31,10 +36,11 @@ class Process(AbstractEventLoop):
     Its clock begins anywhere and may be fast or slow; it may be paused, as by
     SIGSTOP, and go on; slowed down; and killed, after which nothing of it ever
     runs again. There are no sockets, no signals, and no threads: an executor's
-    call is made on the spot, and its result comes in a later turn.
+    call is made in a later turn, between two callbacks, and its result comes after it.
 
     name: for messages.
     origin: what its clock shows now, in seconds.
+    random: what the times of an executor's calls are drawn from; its own unless given.
     on_error: called with the context of every exception that nobody handled.
     """
 
@@ -44,11 +50,13 @@ class Process(AbstractEventLoop):
         name: str = 'process',
         *,
         origin: float = 0.0,
+        random: Optional[Random] = None,
         on_error: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.is_alive = True
         self._timeline = timeline
+        self._random = random or Random(name)  # noqa: S311 - to be repeated
         self._on_error = on_error
         self._ready: deque[Handle] = deque()
         self._is_queued = False
@@ -243,15 +251,14 @@ class Process(AbstractEventLoop):
     def run_in_executor(
         self, _: Any, func: Callable[[*Arguments], Result], *args: *Arguments
     ) -> 'Future[Result]':
-        """Call on the spot; the result comes in the next turn."""
+        """Call in a while, as a thread would: other callbacks are run meanwhile."""
         future: Future[Result] = self.create_future()
-        try:
-            result = func(*args)
-        except Exception as error:  # noqa: BLE001 - whoever waits is given it
-            self.call_soon(_fail, future, error)
-        else:
-            self.call_soon(_succeed, future, result)
+        seconds = THREAD_TIME * self._random.random() ** 4
+        self._timeline.call_later(seconds, self._call_for, future, partial(func, *args))
         return future
+
+    def _call_for(self, future: 'Future[Result]', call: Callable[[], Result]) -> None:
+        self.call_soon(_call_for, future, call)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Report what nobody handled; what a killed process leaves is nobody's."""
@@ -286,11 +293,13 @@ def _is_step(handle: Handle) -> bool:
     return isinstance(getattr(callback, '__self__', None), Task)
 
 
-def _succeed(future: 'Future[Any]', result: Any) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _fail(future: 'Future[Any]', error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)
+def _call_for(future: 'Future[Result]', call: Callable[[], Result]) -> None:
+    """Make the call, although nobody may wait for it any more: a thread cannot be cancelled."""
+    try:
+        result = call()
+    except Exception as error:  # noqa: BLE001 - whoever waits is given it
+        if not future.done():
+            future.set_exception(error)
+    else:
+        if not future.done():
+            future.set_result(result)

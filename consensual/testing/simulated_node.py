@@ -137,9 +137,11 @@ class SimulatedNode:
             error = call.error
             if not self._world.is_watched:
                 return
-            if error is None or isinstance(error, ProcessorFailed):
-                result = call.result() if error is None else error.__cause__
-                observer.acknowledged(watcher, key, fingerprint(result))
+            if error is None:
+                observer.acknowledged(watcher, key, fingerprint(call.result()))
+            elif isinstance(error, ProcessorFailed):
+                cause = error.__cause__  # a snapshot keeps only its text
+                observer.acknowledged(watcher, key, cause and fingerprint(cause))
             elif isinstance(outcome_of(error), NotDone):
                 observer.refused(key, error)
 
@@ -389,6 +391,7 @@ class SimulatedNode:
             world.timeline,
             name,
             origin=random.random() * 1e5,  # no two machines count from the same instant
+            random=world.random(f'threads of {name} {self.lives}'),
             on_error=lambda context: watcher.fails(_unhandled(context)),
         )
         process.slow_down(self._lag)

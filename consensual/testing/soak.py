@@ -102,21 +102,33 @@ def flood(simulation: Simulation, random: Random, seconds: float) -> None:
 
 
 def _burst(simulation: Simulation, count: int) -> None:
-    leader = simulation.leader
-    if leader is None:
-        return
     for number in range(count):
-        what = ['flood', number]
-        client, request = f'flood at {simulation.now} {number}', ('put', *what)
-        leader.execute('put', what, timeout=3.0, client=client, request=request)
+        _put(simulation, f'flood at {simulation.now} {number}', 'flood', number)
+
+
+def _put(simulation: Simulation, client: str, key: str, value: Any) -> None:
+    leader = simulation.leader
+    if leader is not None:
+        request = 'put', key, value if isinstance(value, int) else len(value)
+        leader.execute('put', [key, value], timeout=3.0, client=client, request=request)
+
+
+def load(simulation: Simulation, random: Random, ballast: int) -> None:
+    """Let a value of so many characters be put, now and again in a while.
+
+    A snapshot that has it takes many messages to be sent.
+    """
+    for after in (0.0, 10.0 * random.random()) if ballast else ():
+        value = 'x' * random.randrange(ballast)
+        simulation.timeline.call_later(after, _put, simulation, f'at {after}', 'ballast', value)
 
 
 class Report(Struct):
     """What one life came to, or many of them.
 
     steps: of the simulation. faults: as drawn. acknowledged, read: commands and
-    queries answered. undecided: histories that could not be judged in time.
-    broken: the invariants found broken.
+    queries answered. taken, installed: snapshots. undecided: histories that could not
+    be judged in time. broken: the invariants found broken.
     """
 
     seeds: int = 0
@@ -128,6 +140,8 @@ class Report(Struct):
     acknowledged: int = 0
     read: int = 0
     changes: int = 0
+    taken: int = 0
+    installed: int = 0
     undecided: int = 0
     broken: list[Broken] = []
 
@@ -140,7 +154,8 @@ class Report(Struct):
         return (
             f'{self.seeds} seeds, {self.seconds:.0f} s of clusters, {self.node_seconds:.0f} '
             f'node-seconds, {self.steps} steps, {self.messages} messages, {self.faults} faults, '
-            f'{self.changes} membership changes, {self.acknowledged} commands acknowledged, '
+            f'{self.changes} membership changes, {self.taken} snapshots taken, '
+            f'{self.installed} installed, {self.acknowledged} commands acknowledged, '
             f'{self.read} reads, {self.undecided} histories undecided'
         )
 
@@ -150,6 +165,7 @@ class Plan(Struct, frozen=True):
 
     clients, pause: how many there are, and their seconds between two questions.
     snapshot_every: entries; see `Node.from_url`.
+    ballast: characters of one value, at most; see `load`.
     """
 
     seed: int
@@ -160,7 +176,18 @@ class Plan(Struct, frozen=True):
     clients: int
     pause: float
     snapshot_every: int
+    ballast: int
     schedule: Schedule
+
+    def simulate(self, *, is_traced: bool = False) -> Simulation:
+        """Make the world in which it is to be lived."""
+        return Simulation(
+            Store,
+            seed=self.seed,
+            snapshot_every=self.snapshot_every,
+            write_time=self.write_time,
+            is_traced=is_traced,
+        )
 
 
 def draw_plan(seed: int, seconds: float) -> Plan:
@@ -173,8 +200,18 @@ def draw_plan(seed: int, seconds: float) -> Plan:
     clients, pause = random.choice((2, 4, 8)), random.choice((0.05, 0.2, 0.5))
     schedule = draw_schedule(random, names, seconds, strangers=strangers)
     snapshot_every = random.choice((1, 5, 20, 100))
+    ballast = random.choice((0, 0, 0, 0, 100_000, 500_000))
     return Plan(
-        seed, seconds, names, strangers, write_time, clients, pause, snapshot_every, schedule
+        seed,
+        seconds,
+        names,
+        strangers,
+        write_time,
+        clients,
+        pause,
+        snapshot_every,
+        ballast,
+        schedule,
     )
 
 
@@ -184,18 +221,13 @@ def live(plan: Plan, *, simulation: Optional[Simulation] = None) -> Report:
     simulation: where to; one of its own unless given.
     """
     if simulation is None:
-        simulation = Simulation(
-            Store,
-            seed=plan.seed,
-            snapshot_every=plan.snapshot_every,
-            write_time=plan.write_time,
-            is_traced=False,
-        )
+        simulation = plan.simulate()
     try:
         simulation.found(plan.names)
         begun = simulation.now
         clients = Clients(simulation, draw_ask, count=plan.clients, pause=plan.pause)
         flood(simulation, simulation.world.random('floods'), plan.seconds)
+        load(simulation, simulation.world.random('ballast'), plan.ballast)
         play(simulation, plan.schedule)
         simulation.run(plan.seconds)
         clients.stop()
@@ -221,6 +253,8 @@ def _report(plan: Plan, simulation: Simulation, clients: Clients) -> Report:
         acknowledged=clients.acknowledged,
         read=clients.read,
         changes=sum(cluster.changes for cluster in past.clusters.values()),
+        taken=past.snapshots_taken,
+        installed=past.snapshots_installed,
         undecided=int(isinstance(result, Undecided)),
         broken=[*simulation.broken],
     )

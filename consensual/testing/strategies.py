@@ -26,10 +26,16 @@ class Setup(Struct, frozen=True):
     seed: int
     names: tuple[str, ...]
     write_time: float
+    snapshot_every: int
 
     def simulate(self, make_machine: Callable[[], Machine]) -> Simulation:
         """Return a simulation in which it is founded; use it in a `with` block."""
-        simulation = Simulation(make_machine, seed=self.seed, write_time=self.write_time)
+        simulation = Simulation(
+            make_machine,
+            seed=self.seed,
+            snapshot_every=self.snapshot_every,
+            write_time=self.write_time,
+        )
         simulation.found(self.names)
         return simulation
 
@@ -42,6 +48,7 @@ def clusters(sizes: Sequence[int] = (3, 1, 2, 5)) -> SearchStrategy[Setup]:
         seed=st.integers(0, 2**32 - 1),
         names=names,
         write_time=st.sampled_from((0.0, 0.002, 0.02)),
+        snapshot_every=st.sampled_from((10_000, 1, 5, 20)),
     )
 
 
@@ -90,6 +97,7 @@ def any_faults(
         st.builds(faults.FailWrite, name, st.booleans(), seconds),
         st.builds(faults.FillDisk, name, seconds),
         st.builds(faults.SlowDisk, anybody, st.sampled_from((0.0, 0.005, 0.05, 0.3))),
+        st.builds(faults.TakeSnapshot, name),
         st.builds(faults.Transfer, name, st.none() | anybody),
         st.builds(faults.Attach, name, anybody),
         st.builds(faults.Detach, name, anybody),

@@ -90,12 +90,16 @@ class Watched:
         return value
 
     def _show(self, outcome: object) -> None:
+        self._look(lambda state: self._watcher.end_to_apply(outcome, state))
+
+    def _look(self, tell: Callable[[object], None]) -> None:
+        """Tell the state as it is now, as a fingerprint."""
         try:
             state = self._take_snapshot()
-        except Exception as error:  # noqa: BLE001 - the user's; no business of the command's
+        except Exception as error:  # noqa: BLE001 - the user's; no business of the node's
             self._watcher.cannot_snapshot(error)
         else:
-            self._watcher.end_to_apply(outcome, fingerprint(state))
+            tell(fingerprint(state))
 
 
 class WatchedSnapshotting(Watched):
@@ -110,8 +114,7 @@ class WatchedSnapshotting(Watched):
         return self._snapshotting.snapshot()
 
     def restore(self, value: Any) -> None:
-        """Restore it; what it is afterwards must be what it was."""
-        given = fingerprint(value)
+        """Restore it; what it is afterwards is looked at."""
         self._snapshotting.restore(value)
         if self._watcher.is_watching:
-            self._watcher.restored(given, fingerprint(self._snapshotting.snapshot()))
+            self._look(self._watcher.restored)

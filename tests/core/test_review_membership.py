@@ -6,8 +6,9 @@ Its other findings are in `test_review`.
 import pytest
 
 from consensual.raft.core import membership
-from consensual.raft.core.effects import HardState, Stored
+from consensual.raft.core.effects import HardState, Snapshot, Stored
 from consensual.raft.core.events import LeaveRequested, Woken
+from consensual.raft.core.log import Reconfiguration
 from consensual.raft.core.messages import (
     Accepted,
     AppendEntries,
@@ -278,6 +279,20 @@ def test_newcomer_that_restarts_before_its_first_entry_is_patient():
     core.clock.now = core.deadline
     core.step(Woken())
     assert (core.role, core.resets) == ('detached', 1)
+
+
+def test_newcomer_that_restarts_with_a_snapshot_from_before_its_time_is_patient():
+    """What it lacks may name it: asked too early, a voter would take it for a removed one."""
+    change = Reconfiguration(configuration('abc'), 'change')
+    snapshot = Snapshot(5, 1, 0.0, 1, 1, change, b'state', 0)
+    core = Core('d', Stored(HardState('d1', 'cluster', True, 2), [], snapshot, 6))
+    begun = core.clock.now
+    core.clock.now = core.deadline
+    core.step(Woken())
+    assert (core.role, core.requests, core.deadline) == ('follower', [], begun + ATTACH_TIMEOUT)
+    core.clock.now = core.deadline
+    core.step(Woken())
+    assert {request.route.receiver for request in core.requests} == set('abc')
 
 
 # An incarnation never comes back (design §4).

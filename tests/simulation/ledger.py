@@ -33,8 +33,10 @@ class Ledger:
         self.commands.clear()
 
     def snapshot(self) -> Any:
-        """Return what stands for the state; all of it would make runs quadratic."""
-        return [len(self.commands), self.commands[-1:]]
+        return [*self.commands]
+
+    def restore(self, value: list[int]) -> None:
+        self.commands = value
 
     def _put(self, command: int) -> int:
         self.commands.append(command)
@@ -56,8 +58,21 @@ class Ledgers(Simulation):
     solos: how many nodes were told to go solo.
     """
 
-    def __init__(self, seed: int = 0, *, write_time: float = 0.0, is_traced: bool = False) -> None:
-        super().__init__(Ledger, seed=seed, write_time=write_time, is_traced=is_traced)
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        snapshot_every: int = 10_000,
+        write_time: float = 0.0,
+        is_traced: bool = False,
+    ) -> None:
+        super().__init__(
+            Ledger,
+            seed=seed,
+            snapshot_every=snapshot_every,
+            write_time=write_time,
+            is_traced=is_traced,
+        )
         self.calls: list[Call[Any]] = []
         self.solos = 0
 

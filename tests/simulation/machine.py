@@ -32,6 +32,7 @@ from consensual.testing.faults import (
     SetClockRate,
     SlowDisk,
     SlowDown,
+    TakeSnapshot,
 )
 from consensual.testing.liveness import settle
 from consensual.testing.network import Noise
@@ -40,6 +41,7 @@ from tests.simulation.ledger import Ledgers
 MOST_NODES = 7
 PAUSES = st.sampled_from([0.0, 0.1, 0.001, 0.01, 0.003, 0.7, 0.02, 1.5, 0.3])
 SECONDS = st.sampled_from([0.3, 0.05, 1.0, 2.5, 5.0])
+SNAPSHOTS = st.sampled_from([10_000, 1, 4, 15])
 WRITE_TIMES = st.sampled_from([0.0, 0.0, 0.005, 0.05, 0.3])
 PROBABILITIES = st.sampled_from([0.0, 0.05, 0.3])
 NOISES = st.builds(
@@ -85,11 +87,12 @@ class Clusters(RuleBasedStateMachine):
         target=names,
         seed=st.integers(0, 2**16),
         size=st.sampled_from([3, 1, 2, 4, 5, 3]),
+        snapshot_every=SNAPSHOTS,
         write_time=WRITE_TIMES,
     )
-    def found(self, seed: int, size: int, write_time: float) -> Any:
+    def found(self, seed: int, size: int, snapshot_every: int, write_time: float) -> Any:
         self.simulation.close()
-        self.simulation = Ledgers(seed, write_time=write_time)
+        self.simulation = Ledgers(seed, snapshot_every=snapshot_every, write_time=write_time)
         names = [self._name() for _ in range(size)]
         self.simulation.found(names)
         return multiple(*names)
@@ -178,6 +181,10 @@ class Clusters(RuleBasedStateMachine):
     def transfer(self, name: str, successor: Optional[str]) -> None:
         if self._runs(name):
             self.simulation[name].transfer_leadership(successor)
+
+    @step(fault=st.builds(TakeSnapshot, whom))
+    def take_snapshot(self, fault: Fault) -> None:
+        fault.befall(self.simulation)
 
     @step(name=names)
     def stop(self, name: str) -> None:

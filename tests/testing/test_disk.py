@@ -4,12 +4,15 @@ import errno
 from asyncio import Future
 from collections.abc import Callable
 from random import Random
+from zlib import crc32
 
 import pytest
 
-from consensual.raft.core.effects import HardState, Stored, Write
-from consensual.raft.core.log import Entry, NoOp
+from consensual.raft.core.configuration import Configuration
+from consensual.raft.core.effects import HardState, Snapshot, Stored, Write
+from consensual.raft.core.log import Entry, NoOp, Reconfiguration
 from consensual.raft.errors import StorageLocked
+from consensual.storage.contents import Contents
 from consensual.testing.disk import Disk, Mounted
 from consensual.testing.process import Process
 from consensual.testing.timeline import Timeline
@@ -43,6 +46,11 @@ def write_of(*terms: int, first: int = 1, incarnation: str = 'i') -> Write:
     return Write(1, HardState(incarnation, current_term=max(terms)), first, entries_of(*terms))
 
 
+def snapshot_of(index: int, term: int) -> Snapshot:
+    configuration = Reconfiguration(Configuration())
+    return Snapshot(index, term, 0.0, 1, 1, configuration, b'state', crc32(b'state'))
+
+
 def entries_of(*terms: int) -> list[Entry]:
     return [Entry(term, 0.0, NoOp()) for term in terms]
 
@@ -63,7 +71,12 @@ def errno_of(machine: Machine) -> int | None:
 
 def test_new_disk_is_empty() -> None:
     disk = Machine().disk
-    assert (disk.hard_state, disk.entries, disk.term, disk.incarnation) == (None, [], 0, '')
+    assert (disk.hard_state, disk.contents.entries, disk.term, disk.incarnation) == (
+        None,
+        [],
+        0,
+        '',
+    )
     assert not disk.holds(1, 0)
     assert Machine().storage.load() is None
 
@@ -76,7 +89,7 @@ def test_write_replaces_hard_state_and_the_end_of_the_log() -> None:
     machine.storage.write(Write(3, HardState('i', current_term=7)))
     disk = machine.disk
     assert disk.hard_state == HardState('i', current_term=7)
-    assert disk.entries == entries_of(1, 1, 2, 2, 2)
+    assert disk.contents.entries == entries_of(1, 1, 2, 2, 2)
     assert (disk.term, disk.incarnation) == (7, 'i')
     assert [disk.holds(index, 2) for index in range(7)] == [False] * 3 + [True] * 3 + [False]
 
@@ -177,9 +190,9 @@ def test_crash_leaves_a_write_under_way_as_a_whole_or_not_at_all() -> None:
         assert written is not None
         machine.timeline.run(0.1)
         machine.crash()
-        left = machine.disk.term, len(machine.disk.entries)
+        left = machine.disk.term, machine.disk.contents.last_index
         machine.timeline.run(5.0)
-        assert left == (machine.disk.term, len(machine.disk.entries))
+        assert left == (machine.disk.term, machine.disk.contents.last_index)
         assert not written.done()
         return left
 
@@ -194,7 +207,7 @@ def test_crash_keeps_what_was_written_before() -> None:
         machine.disk.write_time = 1.0
         machine.write(2, first=2)
         machine.crash()
-        assert machine.disk.entries in (entries_of(1, 1), entries_of(1, 2))
+        assert machine.disk.contents.entries in (entries_of(1, 1), entries_of(1, 2))
 
 
 @pytest.mark.parametrize('write_time', [0.0, 0.5])
@@ -238,15 +251,16 @@ def test_killed_process_writes_nothing_more() -> None:
 
 
 def test_incarnation_that_is_replaced_is_told_with_its_entries() -> None:
-    machine, replaced = Machine(), list[tuple[str, list[Entry]]]()
+    machine, replaced = Machine(), list[tuple[str, Contents]]()
     on_replaced: Callable[..., None] = lambda *what: replaced.append(what)  # noqa: E731
     machine.disk.on_replaced = on_replaced
     machine.write(1, 1)
     machine.write(2, first=3)
     assert replaced == []
     machine.storage.write(Write(2, HardState('j'), 1, ()))
-    assert replaced == [('i', entries_of(1, 1, 2))]
-    assert (machine.disk.incarnation, machine.disk.entries) == ('j', [])
+    ((incarnation, contents),) = replaced
+    assert (incarnation, contents.entries) == ('i', entries_of(1, 1, 2))
+    assert (machine.disk.incarnation, machine.disk.contents.entries) == ('j', [])
 
 
 def test_cancelled_wait_changes_nothing_of_the_write() -> None:
@@ -262,4 +276,41 @@ def test_mounted_disk_shows_what_it_holds() -> None:
     machine = Machine()
     machine.write(1)
     assert isinstance(machine.storage, Mounted)
-    assert '1 entries' in repr(machine.storage)
+    assert '1 from 1 on' in repr(machine.storage)
+
+
+def test_snapshot_stands_for_the_entries_that_it_covers() -> None:
+    machine = Machine()
+    machine.write(1, 1, 2, 2, 3)
+    machine.storage.write(Write(2, snapshot=snapshot_of(4, 2), log_start=3))
+    disk = machine.disk
+    assert disk.contents.entries == entries_of(2, 2, 3)
+    assert [disk.holds(index, 2) for index in range(7)] == [
+        False,
+        True,
+        True,
+        True,
+        True,
+        *2 * [False],
+    ]
+    assert [disk.holds(index, 1) for index in range(4)] == [False, True, True, False]
+    assert not disk.holds(1, 3)
+    machine.crash()
+    machine.boot()
+    assert machine.storage.load() == Stored(
+        HardState('i', current_term=3), entries_of(2, 2, 3), snapshot_of(4, 2), 3
+    )
+
+
+def test_snapshot_in_place_of_the_log_is_written_as_a_whole_or_not_at_all() -> None:
+    def left(seed: int) -> tuple[int, int, bool]:
+        machine = Machine(seed)
+        machine.write(1, 1)
+        machine.disk.write_time = 1.0
+        machine.storage.write(Write(2, None, 8, (), snapshot_of(7, 2), 8))
+        machine.timeline.run(0.1)
+        machine.crash()
+        contents = machine.disk.contents
+        return contents.first_index, contents.last_index, contents.snapshot is not None
+
+    assert {left(seed) for seed in SEEDS} == {(1, 2, False), (8, 7, True)}

@@ -26,6 +26,7 @@ from consensual.testing.faults import (
     SlowDisk,
     SlowDown,
     Stop,
+    TakeSnapshot,
     Transfer,
 )
 from consensual.testing.liveness import settle
@@ -47,6 +48,7 @@ EXAMPLES: list[AnyFault] = [
     FailWrite('n1', is_written=True, seconds=1.0),
     FillDisk('n2', 1.0),
     SlowDisk('n3', 0.1),
+    TakeSnapshot('n1'),
     Attach('n1', 'n4'),
     Detach('n2', 'n1'),
     Transfer('n2', 'n3'),
@@ -209,7 +211,7 @@ def test_node_that_is_restarted_before_its_crash_ends_is_let_alone(simulation: L
     simulation['n2'].restart()
     simulation.run(5.0)
     assert simulation['n2'].lives == 2
-    assert simulation['n2'].disk.entries
+    assert simulation['n2'].disk.contents.entries
 
 
 def test_stopped_node_is_started_again(simulation: Ledgers) -> None:
@@ -227,12 +229,12 @@ def test_stopped_node_is_started_again(simulation: Ledgers) -> None:
 def test_node_that_crashes_at_a_write_comes_back(simulation: Ledgers, is_durable: bool) -> None:
     node = simulation['n1']
     CrashAtWrite('n1', 2, is_durable, 5.0).befall(simulation)
-    before = len(node.disk.entries)
+    before = node.disk.contents.last_index
     calls = [simulation.submit('n1')]
     simulation.run(1.0)
     assert (node.is_up, calls[0].is_done) == (False, True)
     session = 1  # the first write opened it
-    assert len(node.disk.entries) == before + session + is_durable
+    assert node.disk.contents.last_index == before + session + is_durable
     simulation.run(4.1)
     assert (node.is_running, node.lives) == (True, 2)
 
@@ -246,28 +248,28 @@ def test_crash_at_a_write_that_is_never_made_does_not_come(simulation: Ledgers) 
 @pytest.mark.parametrize('is_written', [False, True])
 def test_node_whose_write_failed_is_restarted(simulation: Ledgers, is_written: bool) -> None:
     node = simulation['n1']
-    before = len(node.disk.entries)
+    before = node.disk.contents.last_index
     FailWrite('n1', is_written, 3.0).befall(simulation)
     call = simulation.submit('n1')
     simulation.run(2.9)
     assert call.error is not None
     assert (node.disk.has_failed, node.lives) == (True, 1)
-    assert (len(node.disk.entries) > before) is is_written
+    assert (node.disk.contents.last_index > before) is is_written
     simulation.run(0.2)
     assert (node.disk.has_failed, node.lives) == (False, 2)
 
 
 def test_full_disk_has_room_again(simulation: Ledgers) -> None:
     node = simulation['n1']
-    before = len(node.disk.entries)
+    before = node.disk.contents.last_index
     FillDisk('n1', 3.0).befall(simulation)
     simulation.submit('n1')
     simulation.run(2.9)
     assert (node.disk.is_full, node.disk.has_failed) == (True, True)
-    assert len(node.disk.entries) == before
+    assert node.disk.contents.last_index == before
     simulation.run(3.0)
     assert (node.disk.is_full, node.disk.has_failed, node.lives) == (False, False, 2)
-    assert len(node.disk.entries) > before
+    assert node.disk.contents.last_index > before
 
 
 def test_disk_is_slow_from_now_on(simulation: Ledgers) -> None:

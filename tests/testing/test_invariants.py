@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from consensual.raft.core.effects import HardState
+from consensual.raft.core.effects import HardState, Write
 from consensual.raft.core.log import Command, Entry, NoOp
-from consensual.testing import command_invariants, invariants
+from consensual.testing import command_invariants, invariants, membership_invariants
 from consensual.testing.chronicle import Application, Applied, Past, Turn
 from tests.simulation.turns import (
     JOINT,
@@ -28,27 +28,16 @@ from tests.simulation.turns import (
     asks,
     changed,
     committing,
+    contents_of,
     elected,
     entry,
     follows,
     leads,
+    sets,
     turn_of,
     votes,
 )
-
-
-def sets(path: str, value: Any) -> Callable[[Turn], None]:
-    """Return what sets an attribute of a turn, or of a part of it."""
-    *parts, name = path.split('.')
-
-    def set_(turn: Turn) -> None:
-        part: Any = turn
-        for each in parts:
-            part = getattr(part, each)
-        setattr(part, name, value)
-
-    return set_
-
+from tests.testing.broken_snapshots import BROKEN_WITH_SNAPSHOTS, WELL_WITH_SNAPSHOTS
 
 WELL: list[tuple[str, Callable[[], Turn]]] = [
     ('nothing', turn_of),
@@ -66,6 +55,7 @@ WELL: list[tuple[str, Callable[[], Turn]]] = [
     ('enters joint', partial(changed, 5, [*LOG[:4], entry(2, JOINT)])),
     ('leaves joint', partial(changed, 5, [*LOG[:3], entry(2, JOINT), entry(2, LESS)])),
     ('takes a learner', partial(changed, 5, [*LOG[:4], entry(2, LEARNING)])),
+    *WELL_WITH_SNAPSHOTS,
 ]
 
 BROKEN: list[tuple[Callable[[Turn], Any], Callable[[], Turn], Callable[[Turn], object], str]] = [
@@ -117,7 +107,7 @@ BROKEN: list[tuple[Callable[[Turn], Any], Callable[[], Turn], Callable[[Turn], o
     (
         invariants.state_machine_safety,
         partial(committing, 5),
-        lambda turn: turn.chronicle.leader_logs.update({3: LOG[:4]}),
+        lambda turn: turn.chronicle.leader_logs.update({3: (0, LOG[:4])}),
         'which the leader of 3 lacks',
     ),
     (
@@ -159,7 +149,7 @@ BROKEN: list[tuple[Callable[[Turn], Any], Callable[[], Turn], Callable[[Turn], o
     (
         invariants.match_index_is_on_the_peers_disk,
         partial(leads, 5),
-        lambda turn: turn.past.lost.update({'i2': LOG[:4]}),
+        lambda turn: turn.past.lost.update({'i2': contents_of(LOG[:4])}),
         'takes entry 5 for stored by',
     ),
     (
@@ -175,39 +165,39 @@ BROKEN: list[tuple[Callable[[Turn], Any], Callable[[], Turn], Callable[[Turn], o
         'reveals term 3',
     ),
     (
-        invariants.only_the_empty_join,
+        membership_invariants.only_the_empty_join,
         partial(leads, 4),
-        sets('disk.hard_state', HardState('i1', 'c', False, 2, 'n1', 'i1')),
+        sets('disk.contents.hard_state', HardState('i1', 'c', False, 2, 'n1', 'i1')),
         'is a member again, with the history that it left with',
     ),
     (
         invariants.nothing_is_revealed_before_it_is_durable,
         partial(asks, 2),
-        sets('disk.hard_state', HardState('i1', 'c', True, 2)),
+        sets('disk.contents.hard_state', HardState('i1', 'c', True, 2)),
         'asks for votes of term 2 before its own is durable',
     ),
     (
         invariants.nothing_is_revealed_before_it_is_durable,
         votes,
-        sets('disk.hard_state', HardState('i1', 'c', True, 2, 'n3', 'i3')),
+        sets('disk.contents.hard_state', HardState('i1', 'c', True, 2, 'n3', 'i3')),
         'grants a vote of term 2 before it is durable',
     ),
     (
         invariants.nothing_is_revealed_before_it_is_durable,
         votes,
-        sets('disk.hard_state', HardState('i1', 'c', True, 1)),
+        sets('disk.contents.hard_state', HardState('i1', 'c', True, 1)),
         'reveals term 2 before it is durable by a VoteReply',
     ),
     (
         invariants.nothing_is_revealed_before_it_is_durable,
         partial(acknowledges, *LOG[3:]),
-        lambda turn: turn.disk.entries.pop(),
+        lambda turn: turn.disk.contents.take(Write(2, None, 5)),
         'acknowledges entry 5 before it is durable',
     ),
     (
         invariants.durable_index_is_on_disk,
         partial(changed, 5, LOG),
-        lambda turn: turn.disk.entries.pop(),
+        lambda turn: turn.disk.contents.take(Write(2, None, 5)),
         'takes its entries up to 5 for durable; they are not',
     ),
     (
@@ -266,47 +256,48 @@ BROKEN: list[tuple[Callable[[Turn], Any], Callable[[], Turn], Callable[[Turn], o
         'applies up to 5, of 4 committed',
     ),
     (
-        invariants.configuration_is_the_logs,
+        membership_invariants.configuration_is_the_logs,
         turn_of,
         sets('configurations', [1, 3]),
         'uses the configuration of 1, where its log has one at 3',
     ),
     (
-        invariants.configuration_is_the_logs,
+        membership_invariants.configuration_is_the_logs,
         turn_of,
         lambda turn: turn.state.log.truncate(1) or turn.state.log.append([entry(1, LESS)]),
         'uses another configuration than that at 1',
     ),
     (
-        invariants.electorate_is_the_configurations,
+        membership_invariants.electorate_is_the_configurations,
         turn_of,
         sets('state.electorate', ((N1, N2),)),
         'decide, where',
     ),
     (
-        invariants.one_change_at_a_time,
+        membership_invariants.one_change_at_a_time,
         partial(changed, 5, [*LOG[:3], entry(2, JOINT), entry(2, LESS)], commit_index=3),
         lambda _: None,
         'changes the membership at 5, before that of 4 is committed',
     ),
     (
-        invariants.one_change_at_a_time,
+        membership_invariants.one_change_at_a_time,
         partial(changed, 5, [*LOG[:4], entry(2, JOINT)], commit_index=3),
         lambda _: None,
         'changes the membership at 5, before it committed in its term',
     ),
     (
-        invariants.voters_change_by_joint_consensus,
+        membership_invariants.voters_change_by_joint_consensus,
         partial(changed, 5, [*LOG[:4], entry(2, LESS)]),
         lambda _: None,
         'at 5, after',
     ),
     (
-        invariants.voters_change_by_joint_consensus,
+        membership_invariants.voters_change_by_joint_consensus,
         partial(changed, 5, [*LOG[:3], entry(2, JOINT), entry(2, JOINT)]),
         lambda _: None,
         'at 5, after',
     ),
+    *BROKEN_WITH_SNAPSHOTS,
 ]
 
 PUT = Command(1, 1, 1, 'put', '1')

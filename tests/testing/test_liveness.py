@@ -46,7 +46,7 @@ def test_settled_cluster_has_one_leader_and_the_same_log_everywhere(simulation: 
     simulation['n3'].pause()
     settle(simulation)
     assert [node.status.role for node in simulation].count('leader') == 1
-    assert len({str(node.disk.entries) for node in simulation}) == 1
+    assert len({str(node.disk.contents.entries) for node in simulation}) == 1
     assert [node.lives for node in simulation] == [2, 1, 1]
     simulation.check()
 

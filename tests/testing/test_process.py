@@ -3,11 +3,12 @@
 import asyncio
 import gc
 from collections.abc import Coroutine, Iterator
+from random import Random
 from typing import Any, TypeVar
 
 import pytest
 
-from consensual.testing.process import Process
+from consensual.testing.process import THREAD_TIME, Process
 from consensual.testing.timeline import Timeline
 
 Result = TypeVar('Result')
@@ -132,7 +133,7 @@ def test_task_group_cancels_the_others_when_one_fails(machine: Machine) -> None:
     assert machine.failures == []
 
 
-def test_executor_is_called_on_the_spot_and_answers_later(machine: Machine) -> None:
+def test_executor_makes_the_call_in_a_while_and_answers_then(machine: Machine) -> None:
     async def main() -> list[object]:
         loop, called = asyncio.get_running_loop(), list[object]()
         future = loop.run_in_executor(None, called.append, 1)
@@ -142,7 +143,58 @@ def test_executor_is_called_on_the_spot_and_answers_later(machine: Machine) -> N
             await asyncio.to_thread(lambda: 1 // 0)
         return [*called, await asyncio.to_thread(pow, 2, 3)]
 
-    assert machine.finish(machine.boot(), main()) == [1, False, 8]
+    assert machine.finish(machine.boot(), main()) == [False, 1, 8]
+
+
+async def call_in_threads(count: int) -> list[tuple[int, float]]:
+    """Return in which order they were made, and after how many seconds."""
+    loop, made = asyncio.get_running_loop(), list[tuple[int, float]]()
+    begun = loop.time()
+
+    def call(number: int) -> None:
+        made.append((number, loop.time() - begun))
+
+    await asyncio.gather(*(asyncio.to_thread(call, number) for number in range(count)))
+    return made
+
+
+def test_calls_in_threads_overtake_each_other_and_some_take_long(machine: Machine) -> None:
+    made = machine.finish(machine.boot(), call_in_threads(200))
+    seconds = [at for _, at in made]
+    assert [number for number, _ in made] != [*range(200)]
+    assert 0.2 < max(seconds) <= THREAD_TIME
+    assert 50 < sum(at < 0.02 for at in seconds) < 150
+
+
+def test_times_of_threads_are_drawn_from_what_the_process_is_given(machine: Machine) -> None:
+    def life(seed: int) -> list[tuple[int, float]]:
+        process = Process(machine.timeline, random=Random(seed))
+        return [
+            (number, round(at, 6)) for number, at in machine.finish(process, call_in_threads(9))
+        ]
+
+    assert life(1) == life(1) != life(2)
+
+
+def test_threads_stand_still_and_end_with_their_process(machine: Machine) -> None:
+    process, called = machine.boot(), list[int]()
+    process.run_in_executor(None, called.append, 1)
+    process.pause()
+    machine.timeline.run(1.0)
+    assert called == []
+    process.resume()
+    machine.timeline.run(1.0)
+    process.run_in_executor(None, called.append, 2)
+    process.kill()
+    machine.timeline.run(1.0)
+    assert called == [1]
+
+
+def test_call_in_a_thread_goes_on_although_nobody_waits(machine: Machine) -> None:
+    process, called = machine.boot(), list[int]()
+    process.run_in_executor(None, called.append, 1).cancel()
+    machine.timeline.run(1.0)
+    assert (called, machine.failures) == ([1], [])
 
 
 def test_context_variables_are_kept_as_elsewhere(machine: Machine) -> None:

@@ -66,10 +66,8 @@ def is_of_this_life(state: State, request: Request) -> bool:
 
 
 def was_voter(state: State) -> bool:
-    """This incarnation is, or was, a voter in some configuration of its log, or may have been."""
-    return not state.knows_its_past or any(
-        configured.configuration.is_voter(state.me) for configured in state.history
-    )
+    """This incarnation is, or was, a voter in some configuration that is known here."""
+    return any(configured.configuration.is_voter(state.me) for configured in state.history)
 
 
 def is_member(state: State, route: Route) -> bool:

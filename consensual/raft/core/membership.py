@@ -460,8 +460,11 @@ def be_told_of_removal(state: State, request: RequestVote | RequestPreVote) -> N
 
 
 def leave(state: State) -> None:
-    """Become detached: a member keeps its history, a newcomer that failed empties itself."""
+    """Become detached: a member keeps its history, a newcomer that failed empties itself.
+
+    So does not who may have been a voter, as far as is known here.
+    """
     state.notice(INFO, f'{state.id} was removed from the cluster')
-    if was_voter(state):
+    if was_voter(state) or not state.knows_its_past:
         return terms.become_detached(state)
     return state.reset()

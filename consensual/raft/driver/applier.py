@@ -319,6 +319,7 @@ class Applier:
                 self._fail(f'entry {index} could not be applied: {_text_of(error)}')
                 return None
             if awaitable is not None:
+                self._is_awaiting = True  # from now on: the task that awaits it begins later
                 return index, entry, awaitable
             if loop.time() > end:
                 break

@@ -1,10 +1,8 @@
-"""What a node is given: its functions, its times and its callers' timeouts, checked."""
+"""What a node and its calls are given in seconds and entries, checked."""
 
-from collections.abc import Mapping
 from typing import Optional
 
 from consensual.raft.core.state import Settings
-from consensual.raft.driver.ports import Processor, StateMachine
 from consensual.raft.errors import InvalidParameters
 
 CHANGE_TIMEOUT = 30.0
@@ -28,26 +26,6 @@ def settings_of(
         )
     attach_timeout = max(15.0, CHANGE_TIMEOUT - 4 * timeout)
     return Settings(heartbeat, timeout, attach_timeout, snapshot_every=snapshot_every)
-
-
-def actions_of(
-    processors: Optional[Mapping[str, Processor]], state_machine: Optional[StateMachine]
-) -> dict[str, Processor]:
-    """Return all actions by name. Raises `InvalidParameters` for what is none."""
-    actions = {} if processors is None else dict(processors)
-    of_machine = {} if state_machine is None else state_machine.processors
-    for name, processor in of_machine.items():
-        if name in actions:
-            raise InvalidParameters(
-                f'{name!r} is among the processors and the state machine has it, too'
-            )
-        actions[name] = processor
-    for name, processor in actions.items():
-        if not isinstance(name, str) or not callable(processor):
-            raise InvalidParameters(
-                f'processors are functions by name, not {processor!r} by {name!r}'
-            )
-    return actions
 
 
 def checked(timeout: float) -> float:

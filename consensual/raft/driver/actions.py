@@ -1,0 +1,37 @@
+"""The actions of a node: functions by name, and what they want to be given."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Optional
+
+from consensual.raft.driver.ports import Processor, StateMachine
+from consensual.raft.errors import InvalidParameters
+
+
+def actions_of(
+    processors: Optional[Mapping[str, Processor]], state_machine: Optional[StateMachine]
+) -> dict[str, Processor]:
+    """Return all actions by name. Raises `InvalidParameters` for what is none."""
+    actions = {} if processors is None else dict(processors)
+    of_machine = {} if state_machine is None else state_machine.processors
+    for name, processor in of_machine.items():
+        if name in actions:
+            raise InvalidParameters(
+                f'{name!r} is among the processors and the state machine has it, too'
+            )
+        actions[name] = processor
+    for name, processor in actions.items():
+        if not isinstance(name, str) or not callable(processor):
+            raise InvalidParameters(
+                f'processors are functions by name, not {processor!r} by {name!r}'
+            )
+    return actions
+
+
+def takes_context(processor: Processor) -> bool:
+    """Tell whether a processor wants to be given a `Context`."""
+    try:
+        parameter = inspect.signature(processor).parameters.get('context')
+    except (TypeError, ValueError):  # a builtin without a signature
+        return False
+    return parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY
