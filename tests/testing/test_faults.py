@@ -87,7 +87,8 @@ def hears(simulation: Simulation, source: str, target: str) -> bool:
 
 def test_every_fault_has_an_example() -> None:
     assert {type(example) for example in EXAMPLES} == {*get_args(AnyFault)}
-    assert {*get_args(AnyFault)} == {*Fault.__subclasses__()}
+    kit = {fault for fault in Fault.__subclasses__() if fault.__module__ == faults.__name__}
+    assert {*get_args(AnyFault)} == kit  # other tests make some of their own
 
 
 @pytest.mark.parametrize('fault', EXAMPLES, ids=lambda fault: type(fault).__name__)
