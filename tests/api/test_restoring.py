@@ -48,6 +48,28 @@ async def test_only_the_snapshot_is_restored_at_start() -> None:
         assert await node.query('entries', consistency='local') == [*range(3 * EVERY)]
 
 
+async def test_local_query_at_the_very_start_sees_the_snapshot() -> None:
+    """It waits for the snapshot, even before the first turn of the node that starts."""
+    storage = MemoryStorage()
+    async with Library('') as library:
+        node = library.make('a', storage=storage)
+        assert await node.solo() is None
+        await library.fill('a')
+        await node.take_snapshot()
+        library.crash('a')
+        node = library.make('a', storage=storage.survivor())
+        seen: list[Any] = []
+
+        async def look_at_once() -> None:
+            while not seen:
+                if node.status.role != 'detached' or node.status.snapshot_index:
+                    seen.append(await node.query('entries', consistency='local'))
+                await asyncio.sleep(0)
+
+        await asyncio.gather(node.start(), look_at_once())
+        assert seen == [[*range(3 * EVERY)]]
+
+
 async def test_restarted_node_comes_to_the_state_of_the_others() -> None:
     """From its snapshot, its log and what it missed."""
     storage = MemoryStorage()

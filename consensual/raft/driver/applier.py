@@ -210,6 +210,8 @@ class Applier:
         """
         if snapshot.index <= self.applied_index:
             return
+        if self._restoring is not None and snapshot.index <= self._restoring[0].index:
+            return
         self._give_up_restoring()
         self._backlog.clear()
         self._restoring = snapshot, None

@@ -144,6 +144,8 @@ class Engine:
             await _result(self._storage.close())
             raise
         self.recovered_index = self._raft.state.log.last_index
+        if stored is not None and stored.snapshot is not None:
+            self._applier.restore(stored.snapshot)  # before anybody reads the state
         self.schedule()
 
     def _check_owner(self, stored: Stored) -> None:
