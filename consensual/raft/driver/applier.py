@@ -210,13 +210,16 @@ class Applier:
         """
         if snapshot.index <= self.applied_index:
             return
-        if self._restoring is not None and snapshot.index <= self._restoring[0].index:
-            return
         self._give_up_restoring()
         self._backlog.clear()
         self._restoring = snapshot, None
         if not self._is_awaiting:
             self._begin_to_restore()
+
+    def announce(self, snapshot: Snapshot) -> None:
+        """Let nobody see a state that `restore` is about to replace."""
+        if snapshot.index > self.applied_index:
+            self._restoring = snapshot, None
 
     def _begin_to_restore(self) -> None:
         if self._restoring is None or self._loop is None:

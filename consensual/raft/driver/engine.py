@@ -145,7 +145,7 @@ class Engine:
             raise
         self.recovered_index = self._raft.state.log.last_index
         if stored is not None and stored.snapshot is not None:
-            self._applier.restore(stored.snapshot)  # before anybody reads the state
+            self._applier.announce(stored.snapshot)
         self.schedule()
 
     def _check_owner(self, stored: Stored) -> None:
