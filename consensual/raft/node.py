@@ -6,7 +6,7 @@ in `core`.
 
 import logging
 from asyncio import AbstractEventLoop, CancelledError
-from collections.abc import AsyncIterator, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from random import Random
 from types import MappingProxyType
 from typing import Any, Literal, Optional, Self
@@ -26,8 +26,10 @@ from consensual.raft.driver.changes import Changes
 from consensual.raft.driver.clerk import Clerk
 from consensual.raft.driver.engine import Engine
 from consensual.raft.driver.life import Life, Run
+from consensual.raft.driver.measures import Measures, measure
+from consensual.raft.driver.meter import Meter
 from consensual.raft.driver.operations import Operations
-from consensual.raft.driver.ports import Processor, Sender, StateMachine, Storage
+from consensual.raft.driver.ports import Observer, Processor, Sender, StateMachine, Storage
 from consensual.raft.driver.reader import Reader
 from consensual.raft.driver.recording import Recorder
 from consensual.raft.driver.snapshotter import Snapshotter
@@ -78,6 +80,7 @@ class Node:
             self._address.id, self._make_run, loop=loop, logger=logger, on_end=self._watchers.end
         )
         self._applier = Applier(processors, state_machine, logger, self._life.fail)
+        self._meter = Meter(self._applier)
         self._operations = Operations(url, self._life, self._applier, settings)
 
     @classmethod
@@ -195,6 +198,16 @@ class Node:
         async for status in self._watchers.watch(self.status):
             yield status
 
+    def measures(self) -> Measures:
+        """Return figures of this moment, beyond the status: of its peers, log and snapshot."""
+        state, loop = self._life.state, self._life.loop
+        now = loop.time() if loop is not None else 0.0
+        return measure(state, self._settings.election_timeout, now)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Tell the observer what this node does, in figures, until what is returned is called."""
+        return self._meter.add(observer)
+
     # its life
 
     async def start(self) -> None:
@@ -223,6 +236,7 @@ class Node:
         await self.stop()
 
     def _make_run(self, loop: AbstractEventLoop) -> Run:
+        self._meter.begin(loop)
         engine = Engine(
             self._address,
             settings=self._settings,
@@ -232,6 +246,7 @@ class Node:
             storage=self._storage,
             applier=self._applier,
             recorder=self._recorder,
+            meter=self._meter,
             logger=self._logger,
             on_change=self._show_change,
             on_failure=self._life.fail,
