@@ -4,6 +4,7 @@ from consensual.raft import communication, errors
 from consensual.raft import communication as plain
 from consensual.raft.core.effects import HardState, Snapshot, Stored, Write
 from consensual.raft.core.log import Entry
+from consensual.raft.core.roles import RoleName
 from consensual.raft.driver.measures import Measures, PeerMeasures
 from consensual.raft.driver.ports import (
     Context,
@@ -36,6 +37,7 @@ __all__ = [
     'Processor',
     'Receiver',
     'ReceiverUnavailable',
+    'RoleName',
     'Sender',
     'Snapshot',
     'Snapshotting',

@@ -6,7 +6,8 @@ in `core`.
 
 import logging
 from asyncio import AbstractEventLoop, CancelledError
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping
+from contextlib import aclosing
 from random import Random
 from types import MappingProxyType
 from typing import Any, Literal, Optional, Self
@@ -188,15 +189,16 @@ class Node:
         applied_index = self._applier.applied_index
         return describe(self._url, self._address.id, life.state, applied_index, life.failure)
 
-    async def watch(self) -> AsyncIterator[NodeStatus]:
+    async def watch(self) -> AsyncGenerator[NodeStatus, None]:
         """Yield the status, and again after each change of role, term, leader or membership.
 
         Ends when the node is stopped. A watcher that lags far behind misses the
         oldest changes.
         """
         await self._life.running()
-        async for status in self._watchers.watch(self.status):
-            yield status
+        async with aclosing(self._watchers.watch(self.status)) as statuses:
+            async for status in statuses:
+                yield status
 
     def measures(self) -> Measures:
         """Return figures of this moment, beyond the status: of its peers, log and snapshot."""
