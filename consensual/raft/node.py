@@ -208,7 +208,7 @@ class Node:
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Tell the observer what this node does, in figures, until what is returned is called."""
-        return self._meter.add(observer)
+        return self._meter.add(observer, self._life.state)
 
     # its life
 

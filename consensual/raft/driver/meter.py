@@ -36,10 +36,13 @@ class Meter:
     def __repr__(self) -> str:
         return f'Meter({len(self.observers)} observers)'
 
-    def add(self, observer: Observer) -> Callable[[], None]:
-        """Tell the observer, too, from now on, until what is returned is called."""
+    def add(self, observer: Observer, state: Optional[State]) -> Callable[[], None]:
+        """Tell the observer, too, from now on, until what is returned is called.
+
+        state: that of the run that goes on, if one does.
+        """
         if not self.observers:
-            self._begin()
+            self._begin(state)
         self.observers.append(observer)
 
         def end() -> None:
@@ -52,10 +55,11 @@ class Meter:
         """A run of the node begins, on that loop."""
         self._loop = loop
         self._is_watching = False
-        self._begin()
+        self._begin(None)
 
-    def _begin(self) -> None:
-        self._term = None
+    def _begin(self, state: Optional[State]) -> None:
+        self._term = None if state is None else state.current_term
+        self._last_index = 0 if state is None else state.log.last_index
         self._appended.clear()
         self._committed.clear()
 
