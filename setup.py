@@ -28,4 +28,5 @@ setup(
     entry_points={'pytest11': ['consensual = consensual.testing.plugin']},
     python_requires='>=3.11',
     install_requires=(here / 'requirements.txt').read_text().split(),
+    extras_require={'http': ['aiohttp>=3.10', 'prometheus-client>=0.20']},
 )

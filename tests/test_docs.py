@@ -1,4 +1,4 @@
-"""docs/testing.md and docs/machines.md are true: their files are made, their commands run.
+"""The pages of docs that can be followed are true: their files are made, their commands run.
 
 What is printed is compared. A block whose first line is `# name.py` is that file; a
 `diff` changes one; `console` blocks are run in their order. In expected output `…` stands
@@ -26,7 +26,7 @@ from consensual.testing import (
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'testing.md'
-PAGES = PAGE, ROOT / 'docs' / 'machines.md'
+PAGES = PAGE, ROOT / 'docs' / 'machines.md', ROOT / 'docs' / 'rest.md'
 BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 OPTIONS = '-p no:cacheprovider', '-W error', '-o asyncio_default_fixture_loop_scope=function'
 KINDS = Simulation, SimulatedNode, Network

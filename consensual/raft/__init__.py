@@ -4,10 +4,13 @@ from consensual.raft import communication, errors
 from consensual.raft import communication as plain
 from consensual.raft.core.effects import HardState, Snapshot, Stored, Write
 from consensual.raft.core.log import Entry
+from consensual.raft.core.roles import RoleName
+from consensual.raft.driver.measures import Measures, PeerMeasures
 from consensual.raft.driver.ports import (
     Context,
     Endpoint,
     MessageKind,
+    Observer,
     Processor,
     Receiver,
     Sender,
@@ -25,12 +28,16 @@ __all__ = [
     'Endpoint',
     'Entry',
     'HardState',
+    'Measures',
     'MessageKind',
     'Node',
     'NodeStatus',
+    'Observer',
+    'PeerMeasures',
     'Processor',
     'Receiver',
     'ReceiverUnavailable',
+    'RoleName',
     'Sender',
     'Snapshot',
     'Snapshotting',

@@ -4,12 +4,13 @@ Nothing but exception classes may live here.
 
 ConsensualError
 ├── CallerError               the call itself is wrong: fix it, nothing was done
-│   ├── InvalidParameters         what JSON cannot carry, or too much of it
+│   ├── InvalidParameters         what JSON cannot carry, or out of bounds
+│   │   └── TooLarge                  above the size that a command may have
 │   ├── InvalidAddress            a URL that cannot name a node
 │   ├── InvalidMessage            a peer's message that does not validate
 │   ├── UnknownAction             no processor of that name on this node
 │   ├── UnknownQuery              no query of that name on this node
-│   ├── AlreadyMember             attaching what is attached
+│   ├── AlreadyMember             attaching, or resetting, what is attached
 │   ├── WaitingInsideProcessor    the call would wait for itself
 │   ├── SnapshotUnsupported       the state machine has no snapshot() and restore()
 │   ├── NodeStopped               the node was stopped: start() it first
@@ -50,6 +51,10 @@ class InvalidParameters(CallerError, ValueError):
     """The parameters cannot be carried as JSON text, or are out of bounds."""
 
 
+class TooLarge(InvalidParameters):
+    """The command is larger than one may be."""
+
+
 class InvalidAddress(CallerError, ValueError):
     """The URL cannot name a node."""
 
@@ -67,7 +72,7 @@ class UnknownQuery(CallerError, LookupError):
 
 
 class AlreadyMember(CallerError):
-    """The node to attach is a member already."""
+    """The node to attach, or to reset, is a member."""
 
 
 class WaitingInsideProcessor(CallerError, RuntimeError):

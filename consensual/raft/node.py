@@ -5,20 +5,16 @@ in `core`.
 """
 
 import logging
-from asyncio import AbstractEventLoop, CancelledError, Future, get_running_loop
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from asyncio import AbstractEventLoop, CancelledError
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping
+from contextlib import aclosing
 from random import Random
 from types import MappingProxyType
 from typing import Any, Literal, Optional, Self
 
 from yarl import URL
 
-from consensual.raft.core.events import (
-    ConnectionLost,
-    LeaveRequested,
-    ResetRequested,
-    SoloRequested,
-)
+from consensual.raft.core.events import ConnectionLost
 from consensual.raft.core.messages import MessageKind
 from consensual.raft.core.state import Settings
 from consensual.raft.driver import parameters as codec
@@ -26,11 +22,15 @@ from consensual.raft.driver.actions import actions_of
 from consensual.raft.driver.addresses import address_of
 from consensual.raft.driver.applier import Applier, Listener, refuse_inside_processor
 from consensual.raft.driver.arguments import CHANGE_TIMEOUT, checked, settings_of
+from consensual.raft.driver.between import call_between_commands
 from consensual.raft.driver.changes import Changes
 from consensual.raft.driver.clerk import Clerk
 from consensual.raft.driver.engine import Engine
 from consensual.raft.driver.life import Life, Run
-from consensual.raft.driver.ports import Processor, Sender, StateMachine, Storage
+from consensual.raft.driver.measures import Measures, measure
+from consensual.raft.driver.meter import Meter
+from consensual.raft.driver.operations import Operations
+from consensual.raft.driver.ports import Observer, Processor, Sender, StateMachine, Storage
 from consensual.raft.driver.reader import Reader
 from consensual.raft.driver.recording import Recorder
 from consensual.raft.driver.snapshotter import Snapshotter
@@ -81,6 +81,8 @@ class Node:
             self._address.id, self._make_run, loop=loop, logger=logger, on_end=self._watchers.end
         )
         self._applier = Applier(processors, state_machine, logger, self._life.fail)
+        self._meter = Meter(self._applier)
+        self._operations = Operations(url, self._life, self._applier, settings)
 
     @classmethod
     def from_url(  # noqa: PLR0913 - each has a default that does
@@ -155,6 +157,17 @@ class Node:
         return self._processors
 
     @property
+    def queries(self) -> Mapping[str, Processor]:
+        """The queries by name, those of the state machine."""
+        queries: Mapping[str, Processor] = getattr(self._state_machine, 'queries', {})
+        return queries
+
+    @property
+    def operations(self) -> Operations:
+        """The calls that return None or error text, with typed errors in place of the text."""
+        return self._operations
+
+    @property
     def sender(self) -> Sender:
         """What carries its messages."""
         return self._sender
@@ -176,15 +189,26 @@ class Node:
         applied_index = self._applier.applied_index
         return describe(self._url, self._address.id, life.state, applied_index, life.failure)
 
-    async def watch(self) -> AsyncIterator[NodeStatus]:
+    async def watch(self) -> AsyncGenerator[NodeStatus, None]:
         """Yield the status, and again after each change of role, term, leader or membership.
 
         Ends when the node is stopped. A watcher that lags far behind misses the
         oldest changes.
         """
         await self._life.running()
-        async for status in self._watchers.watch(self.status):
-            yield status
+        async with aclosing(self._watchers.watch(self.status)) as statuses:
+            async for status in statuses:
+                yield status
+
+    def measures(self) -> Measures:
+        """Return figures of this moment, beyond the status: of its peers, log and snapshot."""
+        state, loop = self._life.state, self._life.loop
+        now = loop.time() if loop is not None else 0.0
+        return measure(state, self._settings.election_timeout, now)
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Tell the observer what this node does, in figures, until what is returned is called."""
+        return self._meter.add(observer, self._life.state)
 
     # its life
 
@@ -214,6 +238,7 @@ class Node:
         await self.stop()
 
     def _make_run(self, loop: AbstractEventLoop) -> Run:
+        self._meter.begin(loop)
         engine = Engine(
             self._address,
             settings=self._settings,
@@ -223,6 +248,7 @@ class Node:
             storage=self._storage,
             applier=self._applier,
             recorder=self._recorder,
+            meter=self._meter,
             logger=self._logger,
             on_change=self._show_change,
             on_failure=self._life.fail,
@@ -331,42 +357,24 @@ class Node:
         Raises `UnknownQuery`, and what `ensure_linearizable` raises; what the
         query raises passes through.
         """
-        queries: Mapping[str, Processor] = getattr(self._state_machine, 'queries', {})
+        queries = self.queries
         if not isinstance(name, str) or name not in queries:
             raise UnknownQuery(
                 f'{name!r} is no query of {self._address.id}; there are {sorted(queries)}'
             )
         if consistency == 'linearizable':
             await self.ensure_linearizable(timeout=timeout)
-            result = await self._between_commands(lambda: queries[name](parameters))
+            result = await call_between_commands(self._applier, lambda: queries[name](parameters))
         elif consistency == 'local':
             await self._life.running()
             if self._applier.is_restoring:
-                await self._between_commands(lambda: None)
+                await call_between_commands(self._applier, lambda: None)
             result = queries[name](parameters)
         else:
             raise InvalidParameters(
                 f"consistency is 'linearizable' or 'local', not {consistency!r}"
             )
         return await result if hasattr(result, '__await__') else result
-
-    async def _between_commands(self, call: Callable[[], Any]) -> Any:
-        """Return what the call returns when no command is half applied."""
-        future: Future[Any] = get_running_loop().create_future()
-
-        def run() -> None:
-            if not future.done():
-                try:
-                    future.set_result(call())
-                except Exception as error:  # noqa: BLE001 - the user's, who is given it
-                    future.set_exception(error)
-
-        def give_up(error: ConsensualError) -> None:
-            if not future.done():
-                future.set_exception(error)
-
-        self._applier.between_commands(run, give_up)
-        return await future
 
     # membership
 
@@ -376,13 +384,7 @@ class Node:
         Nobody is asked: the old cluster goes on without this node, or, if it
         lost its majority, stays lost. History and state are kept.
         """
-        return await _as_text(self._solo())
-
-    async def _solo(self) -> None:
-        run = await self._life.running()
-        refuse_inside_processor('solo')
-        run.engine.step_now(SoloRequested())
-        await run.changes.until_applied(run.engine.state.log.last_index)
+        return await _as_text(self._operations.solo())
 
     async def attach_nodes(
         self, urls: Collection[URL], *, timeout: float = CHANGE_TIMEOUT
@@ -392,24 +394,13 @@ class Node:
         None when all of them have caught up and vote in a stable cluster, as
         this node's own log tells. On any member.
         """
-        return await _as_text(self._change(urls, (), timeout))
+        return await _as_text(self._operations.attach_nodes(urls, timeout=timeout))
 
     async def detach_nodes(
         self, urls: Collection[URL], *, timeout: float = CHANGE_TIMEOUT
     ) -> Optional[str]:
         """Remove members, this one or the leader among them, too; return None or error text."""
-        return await _as_text(self._change((), urls, timeout))
-
-    async def _change(
-        self, attached: Collection[URL], detached: Collection[URL], timeout: float
-    ) -> None:
-        run = await self._life.running()
-        refuse_inside_processor('a membership change')
-        if not attached and not detached:
-            raise InvalidParameters('name at least one node')
-        attach = {address.id: address for address in map(address_of, attached)}
-        detach = {address.id: address for address in map(address_of, detached)}
-        await run.changes.change(list(attach.values()), list(detach), checked(timeout))
+        return await _as_text(self._operations.detach_nodes(urls, timeout=timeout))
 
     async def detach(self) -> Optional[str]:
         """Leave the cluster; return None or error text.
@@ -422,17 +413,10 @@ class Node:
 
     async def _detach(self) -> None:
         run = await self._life.running()
-        refuse_inside_processor('detach')
-        state = run.engine.state
-        if not state.is_attached:
-            run.engine.step_now(ResetRequested())
-            await run.engine.until_durable()
-            await self._between_commands(lambda: None)
-        elif state.configuration.members == (state.me,):
-            run.engine.step_now(LeaveRequested())
+        if run.engine.state.is_attached:
+            await self._operations.leave()
         else:
-            return await self._change((), (self._url,), CHANGE_TIMEOUT)
-        await run.engine.until_durable()
+            await self._operations.reset()
 
     async def take_snapshot(self) -> None:
         """Have the log compacted now: a snapshot takes the place of what was applied.
@@ -443,9 +427,7 @@ class Node:
         `restore`, `SnapshotFailed` when its `snapshot` raised or returned what JSON cannot
         carry, and why the node stopped.
         """
-        run = await self._life.running()
-        refuse_inside_processor('take_snapshot')
-        await run.snapshotter.take()
+        await self._operations.take_snapshot()
 
     async def transfer_leadership(self, url: Optional[URL] = None) -> Optional[str]:
         """Have the leadership handed to a voter, the best one unless named.
@@ -453,13 +435,7 @@ class Node:
         Returns None once this node knows the new leader, or error text. On any
         member.
         """
-        return await _as_text(self._transfer(url))
-
-    async def _transfer(self, url: Optional[URL]) -> None:
-        run = await self._life.running()
-        refuse_inside_processor('transfer_leadership')
-        target = address_of(url).id if url is not None else ''
-        await run.changes.transfer(target, 2 * self._settings.election_timeout)
+        return await _as_text(self._operations.transfer_leadership(url))
 
 
 async def _as_text(call: Coroutine[Any, Any, Any]) -> Optional[str]:

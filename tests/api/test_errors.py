@@ -38,6 +38,11 @@ async def _(cluster: Cluster) -> Any:
     await cluster['b'].execute('add', {1, 2})
 
 
+@raises(errors.TooLarge, 'take 1048578 bytes; a command may take 1048576: store large values')
+async def _(cluster: Cluster) -> Any:
+    await cluster['b'].execute('add', 'x' * (1 << 20))
+
+
 @raises(errors.InvalidAddress, 'no host')
 async def _(_: Cluster) -> Any:
     Node.from_url(URL('/path'), sender=communication.Sender([], {}))

@@ -35,6 +35,7 @@ from consensual.raft.core.raft import Raft
 from consensual.raft.core.state import Settings, State
 from consensual.raft.driver.applier import Applier
 from consensual.raft.driver.cancellation import is_being_cancelled
+from consensual.raft.driver.meter import Meter
 from consensual.raft.driver.peers import OnReply, Peers
 from consensual.raft.driver.ports import MessageKind, Sender, Staging, Storage
 from consensual.raft.driver.recording import Beginning, RecordedRaft, Recorder
@@ -84,12 +85,14 @@ class Engine:
         storage: Storage,
         applier: Applier,
         recorder: Optional[Recorder],
+        meter: Meter,
         logger: logging.Logger,
         on_change: Callable[[], None],
         on_failure: Callable[[ConsensualError], None],
     ) -> None:
         self.loop = loop
         self.settings = settings
+        self.meter = meter
         self.contributors: Sequence[Contributor] = ()
         self.waiting: Sequence[Waiting] = ()
         self.recovered_index = 0
@@ -347,6 +350,8 @@ class Engine:
         """Carry out the effects, again as long as writes are durable at once."""
         while True:
             effects = raft.take_effects(now)
+            if self.meter.observers:
+                self.meter.take(raft.state, effects, now)
             self._send(effects)
             if effects.reset:
                 self.recovered_index = 0
@@ -399,22 +404,25 @@ class Engine:
 
     def _is_written_at_once(self, write: Write) -> bool:
         """Write; what takes its time is reported in a later turn."""
+        began_at = self.loop.time()
         try:
             writing = self._storage.write(write)
         except Exception as error:  # whatever it is, nothing is acknowledged after it
             raise _storage_error(error) from error
         if writing is None:
+            self.meter.wrote(self.loop.time() - began_at)
             return True
         self._writing = ensure_future(writing)
-        self._writing.add_done_callback(partial(self._end_write, write.number))
+        self._writing.add_done_callback(partial(self._end_write, write.number, began_at))
         return False
 
-    def _end_write(self, number: int, writing: 'Future[None]') -> None:
+    def _end_write(self, number: int, began_at: float, writing: 'Future[None]') -> None:
         self._writing = None
         if isinstance(writing, Task) and writing.cancelling():
             return  # whoever ends all tasks of the loop is not the storage
         error = CancelledError() if writing.cancelled() else writing.exception()
         if error is None:
+            self.meter.wrote(self.loop.time() - began_at)
             return self.post(Persisted(number))
         self.fail(_storage_error(error))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from consensual.raft.errors import InvalidParameters
+from consensual.raft.errors import InvalidParameters, TooLarge
 
 SIZE_LIMIT = 1 << 20
 """Bytes that a command's action and parameters may take."""
@@ -21,7 +21,7 @@ def encode(action: str, parameters: Any) -> str:
 
     Tuples are arrays. Raises `InvalidParameters` for what JSON cannot carry
     (NaN and infinities, keys that are no strings, sets, bytes, dates, …) and
-    for commands above `SIZE_LIMIT` or `DEPTH_LIMIT`.
+    for commands above `DEPTH_LIMIT`, `TooLarge` for those above `SIZE_LIMIT`.
     """
     try:
         data = _encode(parameters)
@@ -33,7 +33,7 @@ def encode(action: str, parameters: Any) -> str:
     if decoded != parameters:
         check_equal(parameters, decoded, f'the parameters of {action!r}: value')
     if len(data) + len(action) > SIZE_LIMIT:
-        raise InvalidParameters(
+        raise TooLarge(
             f'parameters of {action!r} take {len(data)} bytes; a command may take {SIZE_LIMIT}: '
             'store large values elsewhere and replicate their names'
         )

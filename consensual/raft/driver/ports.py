@@ -140,6 +140,29 @@ class Snapshotting(Protocol):
         """
 
 
+class Observer(Protocol):
+    """Is told what a node does, in figures, as it does it; see `Node.observe`.
+
+    Called on the node's loop, which it holds up: it is to count, and to return. Must not raise.
+    Seconds are of the loop's clock.
+    """
+
+    def election_begun(self) -> None:
+        """The node stands for election."""
+
+    def entries_committed(self, count: int, seconds: float) -> None:
+        """The node leads, and has committed entries, that long after they came into its log."""
+
+    def commands_applied(self, count: int, seconds: float) -> None:
+        """Commands were applied, that long after the node knew that they are committed."""
+
+    def written(self, seconds: float) -> None:
+        """A write to the storage is durable, and took that long."""
+
+    def snapshot_taken(self, size: int, seconds: float) -> None:
+        """A snapshot of that many bytes was taken, which took that long."""
+
+
 class Endpoint(Protocol):
     """What a Receiver needs of a node."""
 
@@ -155,6 +178,7 @@ __all__ = [
     'Context',
     'Endpoint',
     'MessageKind',
+    'Observer',
     'Processor',
     'Receiver',
     'Sender',

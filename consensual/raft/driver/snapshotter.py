@@ -25,6 +25,7 @@ class Snapshotter:
         self._logger = logger
         self._taking: Optional[Future[None]] = None
         self._encoding: Optional[Future[tuple[bytes, int]]] = None
+        self._began_at = 0.0
         self._not_before = 0
         self._was_named = False
 
@@ -63,6 +64,7 @@ class Snapshotter:
         taking: Future[None] = self._engine.loop.create_future()
         taking.add_done_callback(self._see)
         self._taking = taking
+        self._began_at = self._engine.loop.time()
         self._applier.between_commands(self._capture, self._fail)
         return taking
 
@@ -99,6 +101,8 @@ class Snapshotter:
 
     def _hand_over(self, event: SnapshotTaken) -> None:
         if self._taking is not None:
+            seconds = self._engine.loop.time() - self._began_at
+            self._engine.meter.took_snapshot(len(event.data), seconds)
             self._engine.post(event)
             self._engine.loop.call_soon(self._end)  # after the turn that takes it
 

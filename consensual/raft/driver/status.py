@@ -2,7 +2,7 @@
 
 from asyncio import Event
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Optional
 
 from msgspec import Struct
@@ -104,7 +104,7 @@ class Watchers:
             watcher.is_over = True
             watcher.event.set()
 
-    async def watch(self, now: NodeStatus) -> AsyncIterator[NodeStatus]:
+    async def watch(self, now: NodeStatus) -> AsyncGenerator[NodeStatus, None]:
         """Yield the status of now, then every change."""
         watcher = _Watcher(now)
         self._watchers.add(watcher)
