@@ -13,6 +13,7 @@ from consensual.raft import Entry, Snapshot
 from consensual.raft.core.configuration import Configuration
 from consensual.raft.core.log import Command, OpenSession, Reconfiguration
 from consensual.raft.driver.applier import Applier
+from consensual.raft.driver.image import Capture, StoredSession
 from consensual.raft.errors import ConsensualError
 
 
@@ -50,9 +51,8 @@ def say(sequence: int, word: str) -> Entry:
 
 
 def snapshot_of(index: int, *words: str) -> Snapshot:
-    text = ','.join(f'"{word}"' for word in words)
-    data = f'{{"sessions":[{{"id":1,"lowest":0,"outcomes":[]}}],"state":[{text}]}}'.encode()
-    return Snapshot(index, 1, 0.0, 1, 1, Reconfiguration(Configuration()), data, 0)
+    data, checksum = Capture(index, [*words], [StoredSession(1, 0, [])]).encode()
+    return Snapshot(index, 1, 0.0, 1, 1, Reconfiguration(Configuration()), data, checksum)
 
 
 async def until(condition: Callable[[], bool]) -> None:
