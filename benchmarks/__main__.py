@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import durable, growth, machines, memory, simulator
+from benchmarks import durable, growth, machines, memory, simulator, snapshot
 
 BENCHMARKS = {
     'durable': durable.main,
@@ -10,6 +10,7 @@ BENCHMARKS = {
     'machines': machines.main,
     'memory': memory.main,
     'simulator': simulator.main,
+    'snapshot': snapshot.main,
 }
 
 if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:

@@ -1,10 +1,12 @@
 """What is in a snapshot's data: the state machine's state and the client sessions, as JSON.
 
 Encoded and decoded in a worker thread, piece by piece, so that the event loop gets its turn
-between two of them.
+between two of them. The JSON text is cut into lines for that: a line is a value, or some members
+of an object or an array that has many; or the beginning or the end of one, or the key of a member
+that has lines of its own.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Optional
 from zlib import crc32
@@ -21,13 +23,13 @@ from consensual.raft.errors import OutcomeUnknown, ProcessorFailed, SnapshotFail
 BATCH = 256
 """Items of an array or an object that are encoded at once."""
 
-LARGE = 1 << 16
-"""Bytes of JSON text that are decoded at once, unless they are one value that has no items."""
+OPENING, MIDDLE, END = b'{"sessions":[', b'],"state":', b'}'
+"""The lines around the sessions, of which each has a line, and the state."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_array = msgspec.json.Decoder(list[Any]).decode
 
 
 class StoredOutcome(Struct, frozen=True, omit_defaults=True):
@@ -50,11 +52,7 @@ class StoredSession(Struct, frozen=True):
     outcomes: list[StoredOutcome]
 
 
-class _Image(Struct, frozen=True):
-    """The layout of the data."""
-
-    sessions: list[StoredSession]
-    state: msgspec.Raw
+_decode_session = msgspec.json.Decoder(StoredSession).decode
 
 
 class Capture(Struct, frozen=True):
@@ -73,12 +71,12 @@ class Capture(Struct, frozen=True):
         Raises `SnapshotFailed` for a state that would not come back as it is, or is too large.
         """
         try:
-            parts = [b'{"sessions":', _encode(self.sessions), b',"state":', *pieces(self.state)]
+            lines = [OPENING, *_session_lines(self.sessions), MIDDLE, *pieces(self.state), END]
         except Exception as error:
             raise SnapshotFailed(
                 f'what snapshot() of the state machine returned cannot be carried as JSON: {error}'
             ) from error
-        data = b''.join((*parts, b'}'))
+        data = b'\n'.join(lines)
         if len(data) > SNAPSHOT_LIMIT:
             raise SnapshotFailed(
                 f'what snapshot() of the state machine returned takes {len(data)} bytes; '
@@ -96,12 +94,23 @@ class Image(Struct, frozen=True):
 
 def decode(data: bytes) -> Image:
     """Return what is in the data of a snapshot. Raises `msgspec.MsgspecError`."""
-    image = msgspec.json.decode(data, type=_Image)
+    lines = _lines(data)
+    _expect(OPENING, lines)
     sessions: Sessions[Outcome] = Sessions()
-    for stored in image.sessions:
+    while (line := _next(lines)) != MIDDLE:
+        stored = _decode_session(line.removeprefix(b','))
         outcomes = {outcome.sequence: _outcome(outcome) for outcome in stored.outcomes}
         sessions.resume(stored.id, stored.lowest, outcomes)
-    return Image(_value(image.state), sessions)
+    state = _value(lines)
+    _expect(END, lines)
+    return Image(state, sessions)
+
+
+def _expect(expected: bytes, lines: Iterator[bytes]) -> None:
+    if (line := _next(lines)) != expected:
+        raise msgspec.DecodeError(
+            f'these are no data of a snapshot: {line[:40]!r} stands for {expected!r}'
+        )
 
 
 def store(sessions: Mapping[int, Session[Outcome]]) -> list[StoredSession]:
@@ -150,33 +159,39 @@ def _faithful(value: Any) -> bytes:
     return data
 
 
+def _session_lines(sessions: Sequence[StoredSession]) -> Iterator[bytes]:
+    for number, session in enumerate(sessions):
+        yield (b',' if number else b'') + _encode(session)
+
+
 def pieces(value: Any, depth: int = 4) -> Iterator[bytes]:
-    """Yield the JSON text of a value, none of the pieces long as far as can be helped."""
+    """Yield the JSON text of a value, in lines that are not long, as far as can be helped."""
+    comma = b''
     if depth and isinstance(value, dict) and value:
-        opening = b'{'
+        yield b'{'
         items = iter(value.items())
         while batch := dict(islice(items, BATCH)):
             if any(map(_has_many, batch.values())):
                 for key, item in batch.items():
-                    yield opening + _faithful({key: None})[1:-5]
+                    yield comma + _faithful({key: None})[1:-5]
                     yield from pieces(item, depth - 1)
-                    opening = b','
+                    comma = b','
             else:
-                yield opening + _faithful(batch)[1:-1]
-            opening = b','
+                yield comma + _faithful(batch)[1:-1]
+            comma = b','
         yield b'}'
     elif depth and isinstance(value, (list, tuple)) and value:
-        opening = b'['
+        yield b'['
         for start in range(0, len(value), BATCH):
             part = value[start : start + BATCH]
             if any(map(_has_many, part)):
                 for item in part:
-                    yield opening
+                    yield comma
                     yield from pieces(item, depth - 1)
-                    opening = b','
+                    comma = b','
             else:
-                yield opening + _faithful(part)[1:-1]
-            opening = b','
+                yield comma + _faithful(part)[1:-1]
+            comma = b','
         yield b']'
     else:
         yield _faithful(value)
@@ -193,13 +208,40 @@ def _has_many(value: Any) -> bool:
     return False
 
 
-def _value(data: msgspec.Raw) -> Any:
-    """Decode JSON text, item by item where it is long."""
-    if len(data) < LARGE:
-        return _decode(data)
-    match memoryview(data)[0]:
-        case 0x7B:  # {
-            return {key: _value(item) for key, item in _decode_object(data).items()}
-        case 0x5B:  # [
-            return [_value(item) for item in _decode_array(data)]
-    return _decode(data)
+def _lines(data: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(data):
+        end = data.find(b'\n', start)
+        end = len(data) if end < 0 else end
+        yield data[start:end]
+        start = end + 1
+
+
+def _next(lines: Iterator[bytes]) -> bytes:
+    for line in lines:
+        return line
+    raise msgspec.DecodeError('the data of a snapshot end too early')
+
+
+def _value(lines: Iterator[bytes]) -> Any:
+    """Return the value that the next lines are, which `pieces` made."""
+    match _next(lines):
+        case b'{':
+            members: dict[str, Any] = {}
+            while (line := _next(lines)) != b'}':
+                text = line.removeprefix(b',')
+                if text.endswith(b':'):
+                    members[_decode(text[:-1])] = _value(lines)
+                else:
+                    members.update(_decode_object(b'{%b}' % text))
+            return members
+        case b'[':
+            items: list[Any] = []
+            while (line := _next(lines)) != b']':
+                if text := line.removeprefix(b','):
+                    items += _decode_array(b'[%b]' % text)
+                else:
+                    items.append(_value(lines))
+            return items
+        case line:
+            return _decode(line)
