@@ -165,7 +165,7 @@ ELECTIONS = (
         'stays_a_candidate',
         Edit(
             REPLICATION,
-            '            terms.become_follower(state, request.route.sender, state.now)',
+            '            terms.become_follower(state, sender, state.now)',
             '            pass',
         ),
         'a candidate follows the leader of its term (§5.2)',
@@ -300,8 +300,8 @@ DURABLE = (
         'write_that_fails_late_is_taken_for_done',
         Edit(
             ENGINE,
-            '            self.fail(failure)\n        else:',
-            '            self.post(Persisted(number))\n        else:',
+            '        self.fail(_storage_error(error))\n\n    def stage',
+            '        self.post(Persisted(number))\n\n    def stage',
         ),
         'after a failed write a node stops (design §4)',
         200,

@@ -12,8 +12,8 @@ LOGS = (
         'no_consistency_check',
         Edit(
             REPLICATION,
-            '    if not state.log.matches(previous, request.prev_log_term):',
-            '    if previous > state.log.last_index:',
+            '    if not is_compacted and not log.matches(previous, request.prev_log_term):',
+            '    if not is_compacted and previous > log.last_index:',
         ),
         'entries follow one that both logs have (§5.3)',
         200,
@@ -22,7 +22,7 @@ LOGS = (
         'always_truncates',
         Edit(
             REPLICATION,
-            '    known = min(len(request.entries), log.last_index - index)',
+            '    known = min(len(entries), log.last_index - index)',
             '    known = 0',
         ),
         'only conflicting entries are deleted (§5.3, Figure 2)',
@@ -42,7 +42,7 @@ LOGS = (
         'truncates_what_is_merely_longer',
         Edit(
             REPLICATION,
-            '    if known == len(request.entries):\n        return',
+            '    if known == len(entries):\n        return',
             '    if False:\n        return',
         ),
         'a delayed message removes nothing (§5.3, Figure 2)',
@@ -52,7 +52,7 @@ LOGS = (
         'overlooks_conflicts',
         Edit(
             REPLICATION,
-            '        if log.term_at(index + 1 + position) != request.entries[position].term:',
+            '        if log.term_at(index + 1 + position) != entries[position].term:',
             '        if False:',
         ),
         'conflicting entries are overwritten (§5.3)',

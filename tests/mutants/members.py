@@ -89,8 +89,9 @@ MEMBERS = (
         'no_joint_consensus',
         Edit(
             MEMBERSHIP,
-            '    joint = Configuration(configuration.voters, state.configuration.voters)',
-            '    joint = Configuration(configuration.voters)',
+            '    joint = Configuration(configuration.voters, state.configuration.voters, '
+            'configuration.learners)',
+            '    joint = Configuration(configuration.voters, (), configuration.learners)',
         ),
         'voters change by way of C_old,new (§6)',
         50,
@@ -99,8 +100,10 @@ MEMBERS = (
         'newcomers_vote_at_once',
         Edit(
             MEMBERSHIP,
-            '    configuration = Configuration(state.configuration.voters, (), learners)',
-            '    configuration = Configuration(state.configuration.voters + learners)',
+            '        return adopt(state, leader, Configuration(voters, (), learners), '
+            'attachment.request)',
+            '        return adopt(state, leader, Configuration(voters + learners), '
+            'attachment.request)',
         ),
         'newcomers are learners first (thesis §4.2.1)',
         50,
