@@ -56,17 +56,6 @@ COMPACTED = (
         200,
     ),
     Mutant(
-        'lost_voter_votes_at_once',
-        Edit(
-            MEMBERSHIP,
-            ADMIT,
-            '    return enter_joint(state, leader, Configuration(voters + learners), '
-            'attachment.request)',
-        ),
-        'who comes back without its data is a learner first (design §4, Identity)',
-        200,
-    ),
-    Mutant(
         'lost_voter_leaves_by_itself',
         Edit(
             MEMBERSHIP,
@@ -77,9 +66,36 @@ COMPACTED = (
         'a lost voter is replaced by way of C_old,new (§6; design §4, Identity)',
         200,
     ),
+    Mutant(
+        'undurable_entries_are_compacted',
+        Edit(
+            SNAPSHOTS,
+            '    base = min(max(min(tail, needed), bound), snapshot.index, '
+            'state.durability.durable_index)',
+            '    base = min(max(min(tail, needed), bound), snapshot.index)',
+        ),
+        'the log on the disk has no gap (design §4, Storage)',
+        400,
+    ),
 )
 
 RARE = (
+    Mutant(
+        'lost_voter_votes_at_once',
+        Edit(
+            MEMBERSHIP,
+            ADMIT,
+            '    return enter_joint(state, leader, Configuration(voters + learners), '
+            'attachment.request)',
+        ),
+        'who comes back without its data is a learner first (design §4, Identity): as a voter at once '
+        'it keeps the others waiting, and no promise is broken',
+        200,
+        killed_by=(
+            'tests/core/test_readmission.py',
+            'test_later_leader_finishes_what_was_begun',
+        ),
+    ),
     Mutant(
         'matching_tail_is_dropped',
         Edit(SNAPSHOTS, INSTALL, '    if False:'),
@@ -100,18 +116,6 @@ RARE = (
             'tests/paper/test_7_log_compaction.py',
             'test_prefix_of_a_committed_log_changes_nothing',
         ),
-    ),
-    Mutant(
-        'undurable_entries_are_compacted',
-        Edit(
-            SNAPSHOTS,
-            '    base = min(max(min(tail, needed), bound), snapshot.index, '
-            'state.durability.durable_index)',
-            '    base = min(max(min(tail, needed), bound), snapshot.index)',
-        ),
-        'a leader that commits by the disks of others must be a whole tail behind with its own',
-        200,
-        killed_by=('tests/core/test_snapshots.py', 'test_nothing_is_dropped_that_is_not_durable'),
     ),
     Mutant(
         'damaged_snapshot_is_installed',
