@@ -88,8 +88,8 @@ RARE = (
             '    return enter_joint(state, leader, Configuration(voters + learners), '
             'attachment.request)',
         ),
-        'who comes back without its data is a learner first (design §4, Identity): as a voter at once '
-        'it keeps the others waiting, and no promise is broken',
+        'who comes back without its data is a learner first (design §4): as a voter at once it '
+        'keeps the others waiting, and no promise is broken',
         200,
         killed_by=(
             'tests/core/test_readmission.py',
