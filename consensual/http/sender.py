@@ -1,23 +1,50 @@
 """The sender: a long-lived WebSocket to each node that it sends to, on which calls overlap."""
 
 import ssl
-from asyncio import CancelledError, Future, Task, get_running_loop, sleep, timeout, wait
+from asyncio import (
+    AbstractEventLoop,
+    CancelledError,
+    Future,
+    Task,
+    gather,
+    get_running_loop,
+    sleep,
+    timeout,
+    wait,
+)
 from collections.abc import Collection, Mapping
 from random import Random
 from typing import Any, Optional
 
 import msgspec
-from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, TCPConnector, WSMsgType
+from aiohttp import (
+    ClientError,
+    ClientSession,
+    ClientWebSocketResponse,
+    ClientWSTimeout,
+    TCPConnector,
+    WSMsgType,
+)
 from yarl import URL
 
-from consensual.http.frames import FAILURE, FRAME_LIMIT, BadFrame, Inbox, Message
+from consensual.http.frames import (
+    FAILURE,
+    FRAME_LIMIT,
+    MESSAGE_LIMIT,
+    BadFrame,
+    Inbox,
+    Message,
+)
 from consensual.http.pump import Pump
 from consensual.http.security import Access
 from consensual.raft import MessageKind, ReceiverUnavailable
 from consensual.raft import Sender as _Sender
 
-PATH = '/raft'
-"""Where nodes take messages."""
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+PATH = 'raft'
+"""Where nodes take messages, below their URLs."""
 
 NODE_HEADER = 'Consensual-Node'
 """The URL of who connects."""
@@ -26,8 +53,8 @@ FORGOTTEN = 4000
 """The code with which a node closes a connection that it needs no more, as it leads no more or
 the other one is no member."""
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds after which a connection that is not up has failed."""
+CONNECT_TIMEOUT, CLOSE_TIMEOUT = 5.0, 1.0
+"""Seconds after which a connection that is not up has failed; that the other end has to close."""
 
 HEARTBEAT = 5.0
 """Seconds of silence after which a connection is asked whether it is still there."""
@@ -62,7 +89,9 @@ class Sender(_Sender):
         self._random = Random() if random is None else random  # noqa: S311 - no secret
         self._urls: frozenset[URL] = frozenset()
         self._links: dict[URL, _Link] = {}
+        self._leaving: set[Task[None]] = set()
         self._session: Optional[ClientSession] = None
+        self._loop: Optional[AbstractEventLoop] = None
 
     def __repr__(self) -> str:
         return f'Sender({str(self._url)!r}, connected to {sorted(map(str, self._links))})'
@@ -76,7 +105,11 @@ class Sender(_Sender):
     def urls(self, urls: Collection[URL]) -> None:
         self._urls = frozenset(urls)
         for url in self._links.keys() - self._urls:
-            self._links.pop(url).forget()
+            link = self._links.pop(url)
+            if not link.is_of_the_past:
+                leaving = get_running_loop().create_task(link.forget())
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
 
     async def send(self, *, kind: MessageKind, message: Any, url: URL) -> Any:
         """Have the node at that URL receive the message; return its reply.
@@ -93,9 +126,10 @@ class Sender(_Sender):
 
     async def close(self) -> None:
         """Close all connections; the next `send` opens them again."""
-        links, self._links = list(self._links.values()), {}
-        for link in links:
-            await link.close()
+        links, self._links = self._links, {}
+        await gather(
+            *(link.close() for link in links.values() if not link.is_of_the_past), *self._leaving
+        )
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -104,7 +138,9 @@ class Sender(_Sender):
 
     def session(self) -> ClientSession:
         """Return the session of the running loop; names are resolved anew by each connection."""
-        if self._session is None or self._session.closed:
+        loop = get_running_loop()
+        if self._session is None or self._session.closed or self._loop is not loop:
+            self._loop = loop
             self._session = ClientSession(connector=TCPConnector(use_dns_cache=False, limit=0))
         return self._session
 
@@ -142,27 +178,36 @@ class _Link:
 
     @property
     def is_of_the_past(self) -> bool:
-        """Its loop is no longer the one that runs."""
-        return self._loop is not get_running_loop()
+        """Its loop is no longer the one that runs, if any does."""
+        return not self._loop.is_running() or self._loop is not get_running_loop()
 
     async def call(self, kind: MessageKind, message: Any) -> Any:
+        if self._pump.is_full:
+            raise ReceiverUnavailable(f'{self._url} does not keep up with what is sent')
+        data = _encode(message)
+        if len(data) > MESSAGE_LIMIT:
+            raise ReceiverUnavailable(
+                f'a message has {len(data)} bytes; {self._url} takes {MESSAGE_LIMIT}'
+            )
         if self._task is None:
             self._task = self._loop.create_task(self._run())
         self._last_number = number = self._last_number + 1
         future: Future[Any] = self._loop.create_future()
         self._calls[number] = future
-        self._pump.put(number, kind, msgspec.msgpack.encode(message))
+        self._pump.put(number, kind, data)
         try:
             return await future
+        except CancelledError:
+            self._pump.drop(number)
+            raise
         finally:
-            self._calls.pop(number, None)
+            del self._calls[number]
 
-    def forget(self) -> None:
-        """Nobody is sent to there any more."""
-        if self._socket is not None and not self._socket.closed:
-            self._task = self._loop.create_task(_say_good_bye(self._socket, self._task))
-        elif self._task is not None:
-            self._task.cancel()
+    async def forget(self) -> None:
+        """Nobody is sent to there any more: say so, and close."""
+        if self._socket is not None:
+            await self._socket.close(code=FORGOTTEN)
+        await self.close()
 
     async def close(self) -> None:
         if self._task is not None:
@@ -171,27 +216,26 @@ class _Link:
 
     async def _run(self) -> None:
         """Connect, a while after the last time, and carry messages until the connection is lost."""
+        reason = 'the connection was closed'
         try:
             await sleep(self._not_before - self._loop.time())
             async with timeout(CONNECT_TIMEOUT) as connecting:
                 async with self._sender.session().ws_connect(
-                    self._url.with_path(PATH),
+                    self._url / PATH,
                     headers=self._sender.headers,
                     ssl=self._sender.security_of(self._url),
                     heartbeat=HEARTBEAT,
                     max_msg_size=FRAME_LIMIT,
+                    timeout=ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
                 ) as socket:
                     connecting.reschedule(None)
                     self._socket = socket
                     await self._carry(socket)
-            self._end('the connection was closed')
-        except CancelledError:
-            self._end('the connection was closed here')
-            raise
-        except (ClientError, OSError, BadFrame) as error:
-            self._end(str(error) or repr(error))
+        except (ClientError, OSError, ValueError, BadFrame) as error:
+            reason = str(error) or type(error).__name__
         finally:
             self._socket = self._task = None
+            self._end(reason)
 
     async def _carry(self, socket: ClientWebSocketResponse) -> None:
         sending = self._loop.create_task(self._pump.run(socket.send_bytes))
@@ -217,8 +261,8 @@ class _Link:
             future.set_exception(ReceiverUnavailable(f'{self._url} gives no answer: {text}'))
             return
         try:
-            future.set_result(msgspec.msgpack.decode(reply.data))
-        except msgspec.MsgspecError as error:
+            future.set_result(_decode(reply.data))
+        except (ValueError, RecursionError) as error:
             future.set_exception(ReceiverUnavailable(f'{self._url} answers nonsense: {error}'))
 
     def _end(self, reason: str) -> None:
@@ -230,9 +274,3 @@ class _Link:
         for future in self._calls.values():
             if not future.done():
                 future.set_exception(ReceiverUnavailable(f'{self._url} is not connected: {reason}'))
-
-
-async def _say_good_bye(socket: ClientWebSocketResponse, task: Optional[Task[None]]) -> None:
-    await socket.close(code=FORGOTTEN)
-    if task is not None:
-        task.cancel()
