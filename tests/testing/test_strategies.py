@@ -135,7 +135,7 @@ def test_clusters_are_of_the_given_sizes(cluster: Setup) -> None:
 
 def test_simplest_cluster_has_three_nodes_and_the_simplest_schedule_is_empty() -> None:
     """What a failure does not need is not in what is shown of it."""
-    assert find(clusters(), lambda _: True, settings=many) == Setup(0, NAMES, 0.0)
+    assert find(clusters(), lambda _: True, settings=many) == Setup(0, NAMES, 0.0, 10_000)
     assert find(schedules(), lambda _: True, settings=many) == []
 
 
