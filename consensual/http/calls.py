@@ -75,7 +75,13 @@ class Status(Struct, array_like=True, frozen=True, gc=False, tag=4):
     number: int
 
 
-Request = Union[OpenSession, Execute, Query, Status]
+class Leave(Struct, array_like=True, frozen=True, gc=False, tag=5):
+    """Its client goes to another node; answered by what is not done here, and then the end."""
+
+    number: int
+
+
+Request = Union[OpenSession, Execute, Query, Status, Leave]
 
 
 class Done(Struct, array_like=True, frozen=True, gc=False, tag=0):

@@ -18,6 +18,7 @@ from consensual.http.calls import (
     PATH,
     Done,
     Failed,
+    Leave,
     Outbox,
     Request,
     decode_answers,
@@ -29,6 +30,9 @@ CONNECT_TIMEOUT = 2.0
 
 HEARTBEAT = 2.0
 """Seconds of silence after which a node is asked whether it is still there; it has half as long."""
+
+LEAVE_TIMEOUT = 0.3
+"""Seconds that a node is given to say what is not done there."""
 
 CLOSE_TIMEOUT = 0.5
 """Seconds that a node is given to say good-bye."""
@@ -70,6 +74,13 @@ class Channel:
         """Have a request sent, whose texts have that many characters."""
         self._outbox.put(request, size)
         self._has_something.set()
+
+    async def leave(self) -> None:
+        """End it in order: first the node says what is not done there, and does not do it."""
+        if not self.is_over:
+            self.put(Leave(0), 0)
+            await wait([self._task], timeout=LEAVE_TIMEOUT)
+        await self.close()
 
     async def close(self) -> None:
         """End it at once."""

@@ -146,9 +146,9 @@ class Client:
         timeout: float = 5.0,
         random: Optional[Random] = None,
     ) -> None:
-        self._seeds = [_address_of(seed) for seed in seeds]
-        if isinstance(seeds, str) or not self._seeds:
+        if isinstance(seeds, (str, URL)) or not seeds:
             raise InvalidParameters('seeds is a list of the URLs of some nodes, one at least')
+        self._seeds = [_address_of(seed) for seed in seeds]
         if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
             raise InvalidParameters('a token is printable ASCII text')
         self._headers = {} if token is None else {'Authorization': f'Bearer {token}'}
@@ -162,7 +162,6 @@ class Client:
         self._last_number = 0
         self._session: Optional[_Session] = None
         self._is_opening = False
-        self._channel: Optional[Channel] = None
         self._sent: dict[int, _Call] = {}
         self._waiting: deque[_Call] = deque()
         self._later: list[_Call] = []
@@ -279,9 +278,10 @@ class Client:
                 self._sessionless.append(call)
                 return self._open_session(call.timeout)
             self._number(call, self._session)
-        if self._channel is None or self._waiting or len(self._sent) >= WINDOW:
+        channel = self._navigator.channel
+        if channel is None or self._waiting or len(self._sent) >= WINDOW:
             return self._waiting.append(call)
-        return self._send(call, self._channel)
+        return self._send(call, channel)
 
     def _open_session(self, timeout: float) -> None:
         if not self._is_opening and self._loop is not None and self._deadlines is not None:
@@ -328,7 +328,7 @@ class Client:
 
     def _flush(self) -> None:
         """Send what waits, as far as there is room."""
-        channel = self._channel
+        channel = self._navigator.channel
         while self._waiting and channel is not None and len(self._sent) < WINDOW:
             call = self._waiting.popleft()
             if not call.future.done():
@@ -350,7 +350,6 @@ class Client:
 
     def _change_channel(self) -> None:
         """What was sent may be lost with the channel before: send it again, on another one."""
-        self._channel = self._navigator.channel
         lost, self._sent = self._sent, {}
         for call in lost.values():
             call.is_in_doubt = True

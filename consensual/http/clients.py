@@ -26,6 +26,7 @@ from consensual.http.calls import (
     Done,
     Execute,
     Failed,
+    Leave,
     OpenSession,
     Outbox,
     Query,
@@ -40,6 +41,8 @@ from consensual.raft.driver.parameters import decode
 from consensual.raft.errors import (
     ConsensualError,
     InvalidParameters,
+    NoLeader,
+    OutcomeUnknown,
     Overloaded,
     ProcessorFailed,
     UnknownQuery,
@@ -148,6 +151,7 @@ class _Connection:
         self._outbox: Outbox[Done | Failed] = Outbox()
         self._has_something = Event()
         self._has_room = Event()
+        self._is_leaving = False
         self._tickets: dict[int, Optional[Ticket]] = {}
         self._tasks: set[Task[None]] = set()
 
@@ -192,6 +196,8 @@ class _Connection:
                     frame = encode(Answers(self._told_leader, self._outbox.take()))
                     await self._socket.send_bytes(frame)
                     self._has_room.set()
+                if self._is_leaving:
+                    return await self.close()
         except (ClientConnectionResetError, OSError):
             return  # it has gone; whoever reads from it notices, too
         finally:
@@ -246,8 +252,21 @@ class _Connection:
             ticket = self._node.gateway.open_session(_bounded(request.timeout))
             self._tickets[number] = ticket
             ticket.future.add_done_callback(partial(self._settle, number))
+        elif isinstance(request, Leave):
+            self._let_go()
         else:
             self._answer(number, self._node.status)
+
+    def _let_go(self) -> None:
+        """Tell a client that leaves what was not done here, and what may be."""
+        for number, ticket in list(self._tickets.items()):
+            if ticket is not None and not ticket.future.done():
+                if ticket.drop():
+                    self._fail(number, OutcomeUnknown('its client left this node before the end'))
+                else:
+                    self._fail(number, NoLeader('it was not done: no leader was found'))
+        self._is_leaving = True
+        self._has_something.set()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = get_running_loop().create_task(work)

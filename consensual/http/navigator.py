@@ -50,6 +50,7 @@ class Navigator:
         self._random = random
         self._channel: Optional[Channel] = None
         self._hint: Optional[URL] = None
+        self._left: Optional[URL] = None
         self._news = Event()
         self._is_unwelcome = False
 
@@ -93,8 +94,7 @@ class Navigator:
         hint, self._hint = self._hint, None
         if hint is not None and self._places[hint].not_before <= loop.time():
             return hint
-        left = self._channel.url if self._channel is not None else None
-        candidates = [url for url in self._seeds if url != left] or self._seeds
+        candidates = [url for url in self._seeds if url != self._left] or self._seeds
         url = min(candidates, key=lambda url: self._places[url].not_before)
         self._seeds.remove(url)
         self._seeds.append(url)
@@ -118,11 +118,10 @@ class Navigator:
         place.not_before = get_running_loop().time() + back_off * self._random.uniform(0.5, 1.5)
 
     async def _use(self, channel: Channel) -> None:
-        before, self._channel = self._channel, channel
+        await self._leave()
+        self._channel = channel
         self._is_unwelcome = False
         self._on_channel()
-        if before is not None:
-            await before.close()
 
     async def _stay(self) -> None:
         """Return when the channel has ended, or its node is of no use; follow the leader."""
@@ -144,9 +143,16 @@ class Navigator:
         if last is not None:
             leader = self._leader_of(last)
             self._hint = leader if leader != last.url else None
+            self._left = last.url
             self._put_off(self._places[last.url])
-            await last.close()
-        self._on_channel()
+            await self._leave()
+            self._on_channel()
+
+    async def _leave(self) -> None:
+        """Say good-bye where one is; calls wait meanwhile."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.leave()
 
     def _leader_of(self, channel: Channel) -> Optional[URL]:
         """Return where the leader is; None where a token that went by TLS would go without."""

@@ -32,10 +32,12 @@ class Ticket:
         self._run, self._call = run, call
         self.future: Future[Any] = call.future
 
-    def drop(self) -> None:
-        """Nobody waits any more; what was handed to a leader may still be applied."""
+    def drop(self) -> bool:
+        """Nobody waits any more; tell whether it was handed to a leader, and may be applied yet."""
         if not self.future.done():
             self._run.clerk.drop(self._call)
+            self.future.cancel()
+        return self._call.is_proposed
 
 
 class Gateway:
