@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from consensual import __version__
-from consensual.cli import demo, kv, operate, replay, status, storage
+from consensual.cli import demo, kv, operate, replay, serve, status, storage
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -17,6 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog='consensual', description='Raft for asyncio programs.')
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(title='commands', required=True, metavar='COMMAND')
+    serve.add_to(commands)
     status.add_to(commands)
     operate.add_to(commands)
     kv.add_to(commands)

@@ -3,11 +3,13 @@
 What is served is in `peers` and `rest`; who may ask is in `security`.
 """
 
+from asyncio import sleep
 from ssl import SSLContext
 from typing import Optional, Self
 
 from aiohttp import web
 
+from consensual.http.draining import Requests
 from consensual.http.peers import Peers
 from consensual.http.rest import Rest
 from consensual.http.security import Access, check_bind
@@ -16,6 +18,10 @@ from consensual.raft import Receiver as _Receiver
 
 PATIENCE = 2.0
 """Seconds for which `stop` waits for requests that are being answered."""
+
+LINGER = 0.25
+"""Seconds for which whoever is connected is told that the node stops: else a request that is on its
+way when its connection is closed would have an unknown outcome."""
 
 REQUEST_TIMEOUT = 20.0
 """Seconds within which a connection has to make a request, before it and after each."""
@@ -54,6 +60,7 @@ class Receiver(_Receiver):
         self._insecure = insecure
         self._runner: Optional[web.AppRunner] = None
         self._mounted = 0
+        self._requests = Requests()
 
     def __repr__(self) -> str:
         return f'Receiver({self._node!r}, {self._host}:{self._port}, running={self.is_running})'
@@ -98,6 +105,19 @@ class Receiver(_Receiver):
             await runner.cleanup()
             raise
 
+    async def drain(self, timeout: float) -> None:
+        """Refuse new requests, answer those under way, then take no new connections.
+
+        The orderly way to an end: have a leader hand over, then this, stop the node, stop the
+        receiver. The node's messages are taken meanwhile.
+        timeout: seconds that the answers are waited for.
+        """
+        await self._requests.drain(timeout)
+        if self._runner is not None:
+            for site in tuple(self._runner.sites):
+                await site.stop()
+            await sleep(LINGER)
+
     async def stop(self) -> None:
         """Take no more messages, end the connections; stopped already, do nothing."""
         runner, self._runner = self._runner, None
@@ -128,6 +148,7 @@ class Receiver(_Receiver):
         self._mounted -= 1
 
     def _install(self, app: web.Application) -> None:
+        self._requests.install(app)
         Peers(self._node, self._access).install(app)
         if isinstance(self._node, Node):
             Rest(self._node, self._access).install(app)
