@@ -6,6 +6,7 @@ from typing import Any, Optional, Self
 from aiohttp import web
 from yarl import URL
 
+from consensual.http.clients import Clients
 from consensual.http.peers import Peers
 from consensual.http.rest import Rest
 from consensual.http.security import Access, check_address
@@ -72,6 +73,7 @@ class Receiver(_Receiver):
         """
         Peers(self._node, self._access, self._tell_lost).install(app)
         if isinstance(self._node, Node):
+            Clients(self._node, self._access).install(app)
             Rest(self._node, self._access).install(app)
         app.on_cleanup.append(self._close_sender)
 

@@ -300,8 +300,8 @@ DURABLE = (
         'write_that_fails_late_is_taken_for_done',
         Edit(
             ENGINE,
-            '        self.fail(_storage_error(error))\n\n    def stage',
-            '        self.post(Persisted(number))\n\n    def stage',
+            '        error = CancelledError() if writing.cancelled() else writing.exception()',
+            '        error = None',
         ),
         'after a failed write a node stops (design §4)',
         200,

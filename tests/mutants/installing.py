@@ -6,8 +6,8 @@ Data only.
 from tests.mutants.mutant import Edit, Mutant
 
 MESSAGES = 'core/messages.py'
-SNAPSHOTS = 'core/snapshots.py'
 PIECES = 'core/pieces.py'
+SNAPSHOTS = 'core/snapshots.py'
 STATE = 'core/state.py'
 REPLICATION = 'core/replication.py'
 DURABILITY = 'core/durability.py'
@@ -37,13 +37,6 @@ INSTALLING = (
         killed_by=(PIECE_TESTS, 'test_damaged_piece_does_not_validate'),
     ),
     Mutant(
-        'damaged_snapshot_is_installed',
-        Edit(SNAPSHOTS, '        if not incoming.is_sound:', '        if False:'),
-        'a snapshot is checked (design §4)',
-        0,
-        killed_by=(PIECE_TESTS, 'test_snapshot_that_is_not_what_it_was_is_asked_for_again'),
-    ),
-    Mutant(
         'early_piece_is_taken_for_the_next',
         Edit(
             PIECES,
@@ -53,17 +46,6 @@ INSTALLING = (
         'pieces are put together in their order (§7, Figure 13)',
         0,
         killed_by=(PIECE_TESTS, 'test_pieces_may_overtake_each_other'),
-    ),
-    Mutant(
-        'stale_snapshot_is_installed',
-        Edit(
-            SNAPSHOTS,
-            '    if request.last_index > state.commit_index:\n        received',
-            '    if True:\n        received',
-        ),
-        'a stale snapshot is ignored (§7)',
-        0,
-        killed_by=(PAPER, 'test_prefix_of_a_committed_log_changes_nothing'),
     ),
     Mutant(
         'snapshot_of_an_old_term_is_installed',
@@ -122,26 +104,6 @@ INSTALLING = (
         killed_by=(PAPER, 'test_first_piece_of_another_snapshot_begins_anew'),
     ),
     Mutant(
-        'matching_tail_is_dropped',
-        Edit(
-            SNAPSHOTS, '    if state.log.matches(snapshot.index, snapshot.term):', '    if False:'
-        ),
-        'what follows the snapshot in a matching log is kept (§7, Figure 13)',
-        0,
-        killed_by=(PAPER, 'test_what_follows_the_snapshot_in_a_matching_log_is_kept'),
-    ),
-    Mutant(
-        'conflicting_tail_is_kept',
-        Edit(
-            SNAPSHOTS,
-            '    if state.log.matches(snapshot.index, snapshot.term):',
-            '    if snapshot.index <= state.log.last_index:',
-        ),
-        'a log without the last entry of the snapshot is dropped (§7, Figure 13)',
-        0,
-        killed_by=(PAPER, 'test_log_without_the_last_entry_of_the_snapshot_is_discarded'),
-    ),
-    Mutant(
         'installs_without_restoring',
         Edit(
             STATE,
@@ -198,17 +160,6 @@ INSTALLING = (
         ),
     ),
     Mutant(
-        'acknowledges_a_snapshot_before_it_is_durable',
-        Edit(
-            SNAPSHOTS,
-            '    state.durability.withhold_answer(call, reply)\n\n\ndef _gather',
-            '    state.durability.answer(call, reply)\n\n\ndef _gather',
-        ),
-        'a snapshot is on stable storage before a reply (Figure 2, §7)',
-        0,
-        killed_by=(DURABILITY_TESTS, 'test_installation_is_acknowledged_when_it_is_durable'),
-    ),
-    Mutant(
         'snapshot_is_not_written',
         Edit(
             DURABILITY,
@@ -262,13 +213,6 @@ RESTORING = (
             '        return Capture(self.applied_index, state, store(self._sessions.by_id))',
             '        return Capture(self.applied_index, state, [])',
         ),
-        'a snapshot has the client sessions (§7, thesis §6.3)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_sessions_survive_a_restart_of_the_whole_cluster'),
-    ),
-    Mutant(
-        'sessions_are_not_restored',
-        Edit(APPLIER, '        self._sessions = image.sessions', '        pass'),
         'a snapshot has the client sessions (§7, thesis §6.3)',
         0,
         killed_by=(TRANSFER_TESTS, 'test_sessions_survive_a_restart_of_the_whole_cluster'),

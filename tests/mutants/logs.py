@@ -13,7 +13,7 @@ LOGS = (
         Edit(
             REPLICATION,
             '    if not is_compacted and not log.matches(previous, request.prev_log_term):',
-            '    if not is_compacted and previous > log.last_index:',
+            '    if previous > log.last_index:',
         ),
         'entries follow one that both logs have (§5.3)',
         200,

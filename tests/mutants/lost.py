@@ -24,22 +24,6 @@ LOST = (
         killed_by=(READMISSION_TESTS, 'test_wiped_voter_becomes_a_learner_and_then_a_voter'),
     ),
     Mutant(
-        'readmits_without_joint_consensus',
-        Edit(
-            MEMBERSHIP,
-            '    return enter_joint(state, leader, Configuration(voters, (), '
-            'learners), attachment.request)',
-            '    return adopt(state, leader, Configuration(voters, (), learners), '
-            'attachment.request)',
-        ),
-        "the lost incarnation stays in the old majority's denominator (design §4)",
-        0,
-        killed_by=(
-            READMISSION_TESTS,
-            'test_lost_incarnation_stays_in_the_denominator_until_the_change_is_committed',
-        ),
-    ),
-    Mutant(
         'readmits_nobody',
         Edit(MEMBERSHIP, '            readmit_lost(state, leader)', '            pass'),
         'who lost its data is taken in again (design §4)',
@@ -59,20 +43,6 @@ LOST = (
         killed_by=(
             'tests/paper/test_thesis_4_2_learners.py',
             'test_slow_round_is_followed_by_another',
-        ),
-    ),
-    Mutant(
-        'readmits_where_the_others_cannot_go_on',
-        Edit(
-            MEMBERSHIP,
-            '            state, leader, electorate, progress.returned_at\n',
-            '            state, leader, (), progress.returned_at\n',
-        ),
-        'both majorities were heard, or the change could never be committed (design §4)',
-        0,
-        killed_by=(
-            READMISSION_TESTS,
-            'test_nobody_is_taken_in_while_the_others_cannot_go_on_alone',
         ),
     ),
     Mutant(

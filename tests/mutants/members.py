@@ -89,8 +89,8 @@ MEMBERS = (
         'no_joint_consensus',
         Edit(
             MEMBERSHIP,
-            '    joint = Configuration(configuration.voters, state.configuration.voters, '
-            'configuration.learners)',
+            '    joint = Configuration('
+            'configuration.voters, state.configuration.voters, configuration.learners)',
             '    joint = Configuration(configuration.voters, (), configuration.learners)',
         ),
         'voters change by way of C_old,new (§6)',

@@ -1,32 +1,187 @@
-"""Mutants of snapshots: what is dropped from the log for them, and how others get them.
+"""Mutants of snapshots and of who comes back without its data.
 
-Data only.
+Data only: those that the simulator kills, and those that it has not killed within the stated number
+of seeds, with the reason, and the test that does.
 """
 
 from tests.mutants.mutant import Edit, Mutant
 
-SNAPSHOTS = 'core/snapshots.py'
-LOG = 'core/log.py'
-REPLICATION = 'core/replication.py'
-PROGRESS = 'core/progress.py'
-PIECES = 'core/pieces.py'
+SNAPSHOTS, MEMBERSHIP, APPLIER = 'core/snapshots.py', 'core/membership.py', 'driver/applier.py'
+INSTALL = '    if state.log.matches(snapshot.index, snapshot.term):'
+ADMIT = (
+    '    return enter_joint(state, leader, Configuration(voters, (), learners), attachment.request)'
+)
 
-PAPER = 'tests/paper/test_7_log_compaction.py'
-CORE_TESTS = 'tests/core/test_snapshots.py'
-LOG_TESTS = 'tests/core/test_log.py'
-TRANSFER_TESTS = 'tests/core/test_snapshot_transfer.py'
-
-TAKING = (
+COMPACTED = (
     Mutant(
-        'snapshot_has_the_latest_configuration',
+        'conflicting_tail_is_kept',
+        Edit(SNAPSHOTS, INSTALL, '    if state.log.last_index >= snapshot.index:'),
+        'a log that conflicts with a snapshot is dropped (§7)',
+        400,
+        killed_by=(
+            'tests/paper/test_7_log_compaction.py',
+            'test_log_without_the_last_entry_of_the_snapshot_is_discarded',
+        ),
+    ),
+    Mutant(
+        'snapshot_is_acknowledged_before_durable',
+        Edit(
+            SNAPSHOTS,
+            'received, is_installed\n    )\n    state.durability.withhold_answer(call, reply)',
+            'received, is_installed\n    )\n    state.durability.answer(call, reply)',
+        ),
+        'nothing is acknowledged before it is durable (design §3, §4)',
+        400,
+        killed_by=(
+            'tests/core/test_snapshot_durability.py',
+            'test_installation_is_acknowledged_when_it_is_durable',
+        ),
+    ),
+    Mutant(
+        'every_piece_counts_as_the_last',
+        Edit(SNAPSHOTS, '    if reply.is_installed:', '    if True:'),
+        'a follower matches a snapshot once it has installed it (§7)',
+        200,
+        killed_by=(
+            'tests/core/test_snapshot_transfer.py',
+            'test_every_answer_lets_the_next_piece_go',
+        ),
+    ),
+    Mutant(
+        'snapshot_with_a_later_configuration',
         Edit(
             SNAPSHOTS,
             'reversed(state.history) if configured.index <= event.index',
-            'reversed(state.history) if True',
+            'reversed(state.history) if configured.index',
         ),
-        'a snapshot has the configuration of its last entry (§7)',
-        0,
-        killed_by=(PAPER, 'test_snapshot_holds_the_configuration_of_its_last_entry'),
+        'a snapshot has the latest configuration of what it covers (§7)',
+        200,
+        killed_by=(
+            'tests/paper/test_7_log_compaction.py',
+            'test_snapshot_holds_the_configuration_of_its_last_entry',
+        ),
+    ),
+    Mutant(
+        'sessions_are_not_restored',
+        Edit(
+            APPLIER,
+            '        self._sessions = image.sessions',
+            '        self._sessions = Sessions()',
+        ),
+        'client sessions are part of a snapshot (thesis §6.3)',
+        200,
+        killed_by=(
+            'tests/api/test_snapshot_transfers.py',
+            'test_sessions_survive_a_restart_of_the_whole_cluster',
+        ),
+    ),
+    Mutant(
+        'lost_voter_leaves_by_itself',
+        Edit(
+            MEMBERSHIP,
+            ADMIT,
+            '    return adopt(state, leader, Configuration(voters, (), learners), '
+            'attachment.request)',
+        ),
+        'a lost voter is replaced by way of C_old,new (§6; design §4, Identity)',
+        200,
+        killed_by=(
+            'tests/core/test_readmission.py',
+            'test_lost_incarnation_stays_in_the_denominator_until_the_change_is_committed',
+        ),
+    ),
+    Mutant(
+        'undurable_entries_are_compacted',
+        Edit(
+            SNAPSHOTS,
+            '    base = min(max(min(tail, needed), bound), snapshot.index, '
+            'state.durability.durable_index)',
+            '    base = min(max(min(tail, needed), bound), snapshot.index)',
+        ),
+        'the log on the disk has no gap (design §4, Storage)',
+        400,
+        killed_by=(
+            'tests/core/test_snapshots.py',
+            'test_nothing_is_dropped_that_is_not_durable',
+        ),
+    ),
+)
+
+RARE = (
+    Mutant(
+        'lost_voter_votes_at_once',
+        Edit(
+            MEMBERSHIP,
+            ADMIT,
+            '    return enter_joint(state, leader, Configuration(voters + learners), '
+            'attachment.request)',
+        ),
+        'who comes back without its data is a learner first (design §4): as a voter at once it '
+        'keeps the others waiting, and no promise is broken',
+        200,
+        killed_by=(
+            'tests/core/test_readmission.py',
+            'test_later_leader_finishes_what_was_begun',
+        ),
+    ),
+    Mutant(
+        'matching_tail_is_dropped',
+        Edit(SNAPSHOTS, INSTALL, '    if False:'),
+        'who has the last entry of a snapshot and is sent it all the same was cut off just then, '
+        'and gets what it dropped again with the next heartbeat (§7)',
+        200,
+        killed_by=(
+            'tests/paper/test_7_log_compaction.py',
+            'test_what_follows_the_snapshot_in_a_matching_log_is_kept',
+        ),
+    ),
+    Mutant(
+        'stale_snapshot_is_installed',
+        Edit(SNAPSHOTS, '    if request.last_index > state.commit_index:', '    if True:'),
+        'all pieces of it must come twice, once more after the entries behind it (design §4)',
+        200,
+        killed_by=(
+            'tests/paper/test_7_log_compaction.py',
+            'test_prefix_of_a_committed_log_changes_nothing',
+        ),
+    ),
+    Mutant(
+        'damaged_snapshot_is_installed',
+        Edit(SNAPSHOTS, '        if not incoming.is_sound:', '        if False:'),
+        'messages are never garbled in a simulated network',
+        100,
+        killed_by=(
+            'tests/core/test_snapshot_pieces.py',
+            'test_snapshot_that_is_not_what_it_was_is_asked_for_again',
+        ),
+    ),
+    Mutant(
+        'lost_piece_starts_the_transfer_anew',
+        Edit(
+            'core/pieces.py',
+            '            self.offset = self.received',
+            '            self.offset = 0',
+        ),
+        'it costs time and nothing else',
+        100,
+        killed_by=(
+            'tests/core/test_snapshot_transfer.py',
+            'test_lost_answer_costs_no_piece',
+        ),
+    ),
+    Mutant(
+        'log_that_peers_need_is_dropped',
+        Edit(
+            SNAPSHOTS,
+            '    needed = min(_needed_by_peers(state), default=tail)',
+            '    needed = tail',
+        ),
+        'who is slow is sent one snapshot after another, and comes to the same state',
+        100,
+        killed_by=(
+            'tests/core/test_snapshots.py',
+            'test_log_is_kept_for_a_live_peer_that_is_slow',
+        ),
     ),
     Mutant(
         'snapshot_of_another_life_is_taken',
@@ -35,246 +190,22 @@ TAKING = (
             '    if event.incarnation != state.incarnation or event.index <= state.snapshot_index:',
             '    if event.index <= state.snapshot_index:',
         ),
-        'a reset leaves nothing of the life before (design §2)',
-        0,
-        killed_by=(CORE_TESTS, 'test_snapshot_of_another_life_is_dropped'),
+        'a node must be reset while its snapshot is encoded, which takes no time in a simulation',
+        100,
+        killed_by=('tests/core/test_snapshots.py', 'test_snapshot_of_another_life_is_dropped'),
     ),
     Mutant(
-        'overtaken_snapshot_is_taken',
+        'lost_voter_is_taken_in_at_any_time',
         Edit(
-            SNAPSHOTS,
-            '    if event.incarnation != state.incarnation or event.index <= state.snapshot_index:',
-            '    if event.incarnation != state.incarnation:',
+            MEMBERSHIP,
+            '            state, leader, electorate, progress.returned_at',
+            '            state, leader, (), progress.returned_at',
         ),
-        'an older snapshot replaces no later one (§7)',
-        0,
-        killed_by=(CORE_TESTS, 'test_snapshot_overtaken_by_a_leaders_is_dropped'),
-    ),
-    Mutant(
-        'keeps_no_tail',
-        Edit(
-            SNAPSHOTS,
-            '        snapshot.index - state.settings.snapshot_every,',
-            '        snapshot.index,',
+        'a change that cannot be committed stands in the way until the others are back',
+        100,
+        killed_by=(
+            'tests/core/test_readmission.py',
+            'test_nobody_is_taken_in_while_the_others_cannot_go_on_alone',
         ),
-        'the log keeps a tail for slow followers (design §4)',
-        0,
-        killed_by=(CORE_TESTS, 'test_tail_is_kept_for_who_is_a_little_behind'),
-    ),
-    Mutant(
-        'log_of_who_is_slow_is_dropped',
-        Edit(
-            SNAPSHOTS,
-            '    needed = min(_needed_by_peers(state), default=tail)',
-            '    needed = tail',
-        ),
-        'what a live peer lacks is kept, within a bound (design §4)',
-        0,
-        killed_by=(CORE_TESTS, 'test_log_is_kept_for_a_live_peer_that_is_slow'),
-    ),
-    Mutant(
-        'log_that_a_transfer_needs_is_dropped',
-        Edit(
-            SNAPSHOTS,
-            '        progress.outgoing.snapshot.index if progress.outgoing else '
-            'progress.match_index',
-            '        state.log.last_index if progress.outgoing else progress.match_index',
-        ),
-        'what follows a snapshot on its way is kept until then (design §4)',
-        0,
-        killed_by=(CORE_TESTS, 'test_log_is_kept_while_a_snapshot_is_sent'),
-    ),
-    Mutant(
-        'log_is_kept_for_who_is_silent',
-        Edit(
-            SNAPSHOTS,
-            '        if not replication.is_away(state, progress)\n    ]',
-            '        if True\n    ]',
-        ),
-        'the log of a cluster with a dead member stays bounded (design §4)',
-        0,
-        killed_by=(CORE_TESTS, 'test_log_is_not_kept_for_a_peer_that_is_silent'),
-    ),
-    Mutant(
-        'log_is_kept_without_a_bound',
-        Edit(
-            SNAPSHOTS,
-            '    base = min(max(min(tail, needed), bound), snapshot.index',
-            '    base = min(min(tail, needed), snapshot.index',
-        ),
-        'the log kept for others is bounded (design §4)',
-        0,
-        killed_by=(CORE_TESTS, 'test_log_is_kept_for_others_within_a_bound'),
-    ),
-    Mutant(
-        'log_that_is_not_durable_is_dropped',
-        Edit(
-            SNAPSHOTS,
-            'bound), snapshot.index, state.durability.durable_index)',
-            'bound), snapshot.index)',
-        ),
-        'the stored log never has a gap (design §4)',
-        0,
-        killed_by=(CORE_TESTS, 'test_nothing_is_dropped_that_is_not_durable'),
-    ),
-    Mutant(
-        'compaction_forgets_the_term',
-        Edit(LOG, '= [term], [base_index]', '= [0], [base_index]'),
-        'the term of the last entry that is covered is kept (§7)',
-        0,
-        killed_by=(LOG_TESTS, 'test_compaction_forgets_nothing_that_is_left'),
-    ),
-    Mutant(
-        'compaction_drops_one_too_many',
-        Edit(
-            LOG,
-            '        dropped = base_index - self.base_index',
-            '        dropped = base_index - self.base_index + 1',
-        ),
-        'entries behind the base stay (§7)',
-        0,
-        killed_by=(CORE_TESTS, 'test_tail_is_kept_for_who_is_a_little_behind'),
-    ),
-    Mutant(
-        'compaction_forgets_the_time',
-        Edit(
-            LOG,
-            'self.term_at(base_index), self.time_at(base_index)',
-            'self.term_at(base_index), 0.0',
-        ),
-        "the cluster's clock never goes back (design §2)",
-        0,
-        killed_by=(LOG_TESTS, 'test_compaction_forgets_nothing_that_is_left'),
-    ),
-)
-
-SENDING = (
-    Mutant(
-        'sends_no_snapshots',
-        Edit(
-            REPLICATION,
-            '    if agreed < state.log.base_index and state.snapshot is not None:',
-            '    if False:',
-        ),
-        'who lacks what was dropped is sent a snapshot (§7)',
-        0,
-        killed_by=(PAPER, 'test_leader_sends_a_snapshot_to_who_lacks_what_it_discarded'),
-    ),
-    Mutant(
-        'sends_a_snapshot_to_who_has_the_base',
-        Edit(
-            REPLICATION,
-            '    if agreed < state.log.base_index and state.snapshot is not None:',
-            '    if agreed <= state.log.base_index and state.snapshot is not None:',
-        ),
-        'who has the base is sent entries (§7)',
-        0,
-        killed_by=(CORE_TESTS, 'test_hint_from_the_base_on_leads_to_entries'),
-    ),
-    Mutant(
-        'each_heartbeat_begins_the_transfer_anew',
-        Edit(
-            REPLICATION,
-            '    if progress.flow is Flow.SNAPSHOT:\n        return None',
-            '    if False:\n        return None',
-        ),
-        'a transfer goes on (design §4)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_rejected_heartbeat_does_not_begin_the_transfer_anew'),
-    ),
-    Mutant(
-        'entries_are_sent_beside_the_pieces',
-        Edit(
-            REPLICATION,
-            '    is_fed = progress.flow is not Flow.SNAPSHOT and _has_room(state, progress)',
-            '    is_fed = _has_room(state, progress)',
-        ),
-        'entries follow the snapshot (§7)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_no_entries_are_sent_beside_the_pieces'),
-    ),
-    Mutant(
-        'late_success_ends_the_transfer',
-        Edit(
-            PROGRESS,
-            '        if self.outgoing is None or self.match_index >= self.outgoing.snapshot.index:',
-            '        if True:',
-        ),
-        'entries flow again when the snapshot is installed (§7)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_late_success_does_not_end_the_transfer'),
-    ),
-    Mutant(
-        'lost_piece_begins_the_transfer_anew',
-        Edit(
-            PIECES,
-            '            self.offset = self.received\n\n\nclass',
-            '            self.offset = 0\n\n\nclass',
-        ),
-        'a transfer resumes (design §4)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_lost_answer_costs_no_piece'),
-    ),
-    Mutant(
-        'sends_what_is_there_already',
-        Edit(
-            SNAPSHOTS, '    outgoing.offset = max(outgoing.offset, outgoing.received)', '    pass'
-        ),
-        'a transfer resumes (design §4)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_transfer_goes_on_from_what_the_peer_has_already'),
-    ),
-    Mutant(
-        'sends_all_pieces_at_once',
-        Edit(
-            SNAPSHOTS,
-            '        while len(outgoing.in_flight) < state.settings.chunks_in_flight and (',
-            '        while True and (',
-        ),
-        'pieces are sent within a window (design §3)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_pieces_are_sent_within_a_window'),
-    ),
-    Mutant(
-        'sends_pieces_to_who_is_silent',
-        Edit(
-            SNAPSHOTS,
-            '        if outgoing is None or outgoing.is_paused or '
-            'replication.is_away(state, progress):',
-            '        if outgoing is None or outgoing.is_paused:',
-        ),
-        'a dead peer is sent no more than heartbeats (design §3)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_silent_peer_is_sent_no_pieces'),
-    ),
-    Mutant(
-        'lost_piece_is_sent_again_at_once',
-        Edit(
-            SNAPSHOTS,
-            '        if outgoing is None or outgoing.is_paused or '
-            'replication.is_away(state, progress):',
-            '        if outgoing is None or replication.is_away(state, progress):',
-        ),
-        'a lost piece waits for the next heartbeat (design §3)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_lost_piece_is_sent_again_with_the_next_heartbeat'),
-    ),
-    Mutant(
-        'counts_a_snapshot_that_is_not_installed',
-        Edit(SNAPSHOTS, '    if reply.is_installed:', '    if True:'),
-        'a reply tells how much has arrived (§7, design §4)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_every_answer_lets_the_next_piece_go'),
-    ),
-    Mutant(
-        'counts_answers_of_an_earlier_transfer',
-        Edit(
-            SNAPSHOTS,
-            '    if outgoing is None or request.number not in outgoing.in_flight:',
-            '    if outgoing is None:',
-        ),
-        'a reply counts once (design §4)',
-        0,
-        killed_by=(TRANSFER_TESTS, 'test_late_answer_of_an_earlier_transfer_counts_nothing'),
     ),
 )

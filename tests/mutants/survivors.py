@@ -4,6 +4,7 @@ Harmless are those that no whole cluster can show: another line keeps the same r
 """
 
 from tests.mutants.mutant import Edit, Mutant
+from tests.mutants.snapshots import RARE
 
 HARMLESS = (
     Mutant(
@@ -170,4 +171,5 @@ OUT_OF_REACH = (
             'test_refusal_for_identity_carries_no_term_and_changes_nothing',
         ),
     ),
+    *RARE,
 )

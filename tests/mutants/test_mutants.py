@@ -22,7 +22,7 @@ QUICK = (
     'write_begun_is_taken_for_done',
 )
 QUICK_BY_TESTS = (
-    'acknowledges_a_snapshot_before_it_is_durable',
+    'snapshot_is_not_written',
     'damaged_snapshot_is_installed',
     'lost_incarnation_stays_a_voter',
     'matching_tail_is_dropped',
