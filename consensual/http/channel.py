@@ -28,7 +28,7 @@ from consensual.http.calls import (
 CONNECT_TIMEOUT = 2.0
 """Seconds after which a connection that is not up has failed."""
 
-HEARTBEAT = 2.0
+HEARTBEAT = 1.0
 """Seconds of silence after which a node is asked whether it is still there; it has half as long."""
 
 LEAVE_TIMEOUT = 0.3
