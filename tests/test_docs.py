@@ -28,12 +28,8 @@ from consensual.testing import (
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'testing.md'
-PAGES = (
-    PAGE,
-    ROOT / 'docs' / 'machines.md',
-    ROOT / 'docs' / 'rest.md',
-    ROOT / 'docs' / 'operations.md',
-)
+NAMES = 'machines', 'rest', 'client', 'http', 'operations'
+PAGES = PAGE, *(ROOT / 'docs' / f'{name}.md' for name in NAMES)
 BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 OPTIONS = '-p no:cacheprovider', '-W error', '-o asyncio_default_fixture_loop_scope=function'
 KINDS = Simulation, SimulatedNode, Network

@@ -1,230 +1,158 @@
-"""Frames: what a connection between two nodes carries, as bytes.
+"""Frames: how messages share one WebSocket, so that no large one keeps the others waiting.
 
-A message, with its number and kind, is cut into pieces; a frame is a batch of pieces, of about
-the same size, so that nobody waits behind a large message. No I/O, no asyncio.
+A frame is a binary WebSocket message, a msgpack array of parts `[number, kind, rest, data]`. A
+large message is cut into parts; a frame has as many small ones, and parts, as make `FRAME` bytes.
+
+number: of a request; its reply bears it, too.
+kind: of a request the `MessageKind`, or `REPLY`, or `FAILURE` (the data are a text then).
+rest: bytes of the message that are still to come.
 """
 
-from collections import OrderedDict
-from typing import Any, Optional, Union
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple, Optional
 
 import msgspec
 
-from consensual.raft.errors import InvalidMessage
+REPLY, FAILURE = 0, -1
 
-PROTOCOL = 'consensual.raft.1'
-"""The subprotocol of the WebSocket; other versions are other ones."""
+FRAME = 28 << 10
+"""Bytes of messages in a frame; larger ones make a busy loopback stall for tens of milliseconds."""
 
-FRAME_SIZE = 28 << 10
-"""Bytes of pieces that a frame is filled with. Of 28 KB none stalled on loopback, of 110 KB some
-did, for tens of milliseconds."""
+PART = FRAME // 2
+"""Bytes of a small message, and those that a large one has of each frame at least."""
 
-FRAME_LIMIT = 64 << 10
-"""Bytes of a frame that are taken in."""
+OVERHEAD = 16
+"""Bytes of a part that are not its data, about."""
 
-MESSAGE_LIMIT = 8 << 20
-"""Bytes of a message. A command has up to 1 MiB of JSON text, a batch of commands 256 KiB."""
+FRAME_LIMIT = 4 * FRAME
+"""Bytes of a frame that is taken, with all that is around the messages."""
 
-QUEUE_LIMIT = 32 << 20
-"""Bytes of messages that wait on a connection, to be sent or to be completed."""
+MESSAGE_LIMIT = 4 << 20
+"""Bytes of a message; the largest that a node sends has a command of 1 MiB."""
 
-BULK_SIZE = 512 << 10
-"""Bytes above which a message lets others pass; those below keep their order."""
+WAITING_LIMIT = 4 * MESSAGE_LIMIT
+"""Bytes that may wait to be sent on one connection."""
 
-PIECE_SIZE = 24
-"""Bytes of a frame that a piece takes beside its body, at most."""
-
-
-class InvalidFrame(InvalidMessage):
-    """What came is no frame, or breaks a limit: the connection is of no use any more."""
+UNFINISHED_LIMIT, UNFINISHED_COUNT = 4 * MESSAGE_LIMIT, 1024
+"""Bytes of unfinished messages that are kept of one connection, and how many of them."""
 
 
-class Piece(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A part of a message.
+class BadFrame(Exception):
+    """What came is no frame, or more than a peer may send."""
 
-    number: of the request, and of its reply.
-    kind: of the message: a `MessageKind`, or what a reply is.
-    is_last: the message is complete.
-    """
+
+class Message(NamedTuple):
+    """A message, or a part of one: then `data` are not all of it."""
 
     number: int
     kind: int
-    is_last: bool
-    body: bytes
+    rest: int
+    data: bytes
 
 
-_encode_frame = msgspec.msgpack.Encoder().encode
-_decode_frame = msgspec.msgpack.Decoder(list[Piece]).decode
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Message]).decode
 
 
-def _refuse_extension(code: int, _: memoryview) -> Any:
-    raise InvalidMessage(f'a message has JSON types only, no extension {code}')
+class Outbox:
+    """Messages that wait for their turn to be sent, and frames made of them.
 
-
-_encode_message = msgspec.msgpack.Encoder().encode
-_decode_message = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=_refuse_extension).decode
-_decode_text = msgspec.msgpack.Decoder(str).decode
-
-
-def encode_message(message: Any) -> bytes:
-    """Return a message, or a text, as bytes. Raises `InvalidMessage` for what has no such form."""
-    try:
-        body = _encode_message(message)
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidMessage(f'the message cannot be encoded: {error}') from error
-    if len(body) > MESSAGE_LIMIT:
-        raise InvalidMessage(f'a message of {len(body)} bytes: up to {MESSAGE_LIMIT} are carried')
-    return body
-
-
-def decode_message(body: Union[bytes, bytearray]) -> dict[str, Any]:
-    """Return the message. Raises `InvalidMessage` for bytes that are none."""
-    try:
-        return _decode_message(body)
-    except RecursionError:
-        raise InvalidMessage('a message is nested too deep') from None
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
-        raise InvalidMessage(f'these bytes are no message: {error}') from error
-
-
-def decode_text(body: Union[bytes, bytearray]) -> str:
-    """Return the text. Raises `InvalidMessage` for bytes that are none."""
-    try:
-        return _decode_text(body)
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise InvalidMessage(f'these bytes are no text: {error}') from error
-
-
-class Outgoing:
-    """Messages that wait to be sent, in their order; large ones let others pass.
-
-    size: bytes that wait.
+    Those of one part go first; larger ones follow one after another, in what room they leave.
     """
 
     def __init__(self) -> None:
+        self._small: deque[tuple[int, int, bytes]] = deque()
+        self._large: deque[tuple[int, int, memoryview]] = deque()
+        self._is_begun = False
         self.size = 0
-        self._lanes: tuple[_Lane, _Lane] = OrderedDict(), OrderedDict()
-        self._is_turn_of_bulk = False
-
-    def __repr__(self) -> str:
-        return f'Outgoing({len(self)} messages, {self.size} bytes)'
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes))
+        return len(self._small) + len(self._large)
 
-    def put(self, number: int, kind: int, body: bytes, *, is_bulk: bool = False) -> None:
-        """Add a message; its number is that of no other that waits here."""
-        lane = self._lanes[is_bulk or len(body) > BULK_SIZE]
-        lane[number] = _Message(kind, memoryview(body))
-        self.size += len(body)
+    def put(self, number: int, kind: int, data: bytes) -> None:
+        """Add a message."""
+        self.size += len(data) + OVERHEAD
+        if len(data) <= PART:
+            self._small.append((number, kind, data))
+        else:
+            self._large.append((number, kind, memoryview(data)))
 
     def drop(self, number: int) -> None:
-        """Send no such message any more, unless it was begun."""
-        for lane in self._lanes:
-            message = lane.get(number)
-            if message is not None and not message.is_begun:
-                del lane[number]
-                self.size -= len(message.rest)
+        """Take a message back, unless it is on its way."""
+        begun = self._large.popleft() if self._is_begun else None
+        self._small = deque(message for message in self._small if message[0] != number)
+        self._large = deque(message for message in self._large if message[0] != number)
+        if begun is not None:
+            self._large.appendleft(begun)
+        self.size = sum(len(data) + OVERHEAD for _, _, data in (*self._small, *self._large))
 
     def clear(self) -> None:
-        """Forget all."""
-        self.size = 0
-        for lane in self._lanes:
-            lane.clear()
+        """Drop all that waits."""
+        self._small.clear()
+        self._large.clear()
+        self._is_begun, self.size = False, 0
 
-    def next_frame(self) -> bytes:
-        """Return the next frame; there is something to send."""
-        ordered, bulk = self._lanes
-        self._is_turn_of_bulk = bool(bulk) and (not ordered or not self._is_turn_of_bulk)
-        lane = bulk if self._is_turn_of_bulk else ordered
-        pieces: list[tuple[int, int, bool, memoryview]] = []
-        room = FRAME_SIZE
-        while lane and room > PIECE_SIZE:
-            number, message = next(iter(lane.items()))
-            part = message.rest[: room - PIECE_SIZE]
-            message.rest = message.rest[len(part) :]
-            message.is_begun = True
-            is_last = not message.rest
-            pieces.append((number, message.kind, is_last, part))
-            room -= PIECE_SIZE + len(part)
+    def frame(self) -> bytes:
+        """Return the next frame; of a large message it has one part, at least."""
+        parts: list[tuple[int, int, int, bytes | memoryview]] = []
+        room = FRAME
+        kept = PART if self._large else 0
+        while self._small and room > kept:
+            number, kind, data = self._small.popleft()
+            parts.append((number, kind, 0, data))
+            room -= len(data) + OVERHEAD
+            self.size -= len(data) + OVERHEAD
+        while self._large and room > 0:
+            number, kind, view = self._large.popleft()
+            part, rest = view[:room], view[room:]
+            parts.append((number, kind, len(rest), part))
+            room -= len(part) + OVERHEAD
             self.size -= len(part)
-            if is_last:
-                del lane[number]
-        return _encode_frame(pieces)
+            self._is_begun = bool(rest)
+            if rest:
+                self._large.appendleft((number, kind, rest))
+            else:
+                self.size -= OVERHEAD
+        return _encode(parts)
 
 
-class _Message:
-    __slots__ = 'is_begun', 'kind', 'rest'
+class Inbox:
+    """Messages that come in parts, put together again."""
 
-    def __init__(self, kind: int, rest: memoryview) -> None:
-        self.kind = kind
-        self.rest = rest
-        self.is_begun = False
-
-
-_Lane = OrderedDict[int, _Message]
-
-
-class Arrived(msgspec.Struct, frozen=True, gc=False):
-    """A message that is complete."""
-
-    number: int
-    kind: int
-    body: Union[bytes, bytearray]
-
-
-class _Partial:
-    __slots__ = 'body', 'kind'
-
-    def __init__(self, kind: int) -> None:
-        self.kind = kind
-        self.body = bytearray()
-
-
-class Incoming:
-    """Puts messages together from the pieces that arrive.
-
-    calls: messages that may be incomplete at a time.
-    """
-
-    def __init__(self, calls: int) -> None:
-        self._calls = calls
+    def __init__(self) -> None:
+        self._unfinished: dict[int, tuple[int, int, list[bytes]]] = {}
         self._size = 0
-        self._begun: dict[int, _Partial] = {}
 
-    def __repr__(self) -> str:
-        return f'Incoming({len(self._begun)} incomplete, {self._size} bytes)'
-
-    def take(self, frame: bytes) -> list[Arrived]:
-        """Return the messages that this frame completes.
-
-        Raises `InvalidFrame` for bytes that are none, and for what breaks a limit.
-        """
+    def take(self, frame: bytes) -> Iterator[Message]:
+        """Yield the messages that a frame completes. Raises `BadFrame`."""
         try:
-            pieces = _decode_frame(frame)
-        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise InvalidFrame(f'these bytes are no frame: {error}') from error
-        found = (self._add(piece) for piece in pieces)
-        return [arrived for arrived in found if arrived is not None]
+            parts = _decode(frame)
+        except msgspec.MsgspecError as error:
+            raise BadFrame(f'this is no frame: {error}') from error
+        for part in parts:
+            if (message := self._join(part)) is not None:
+                yield message
 
-    def _add(self, piece: Piece) -> Optional[Arrived]:
-        number = piece.number
-        begun = self._begun.get(number)
-        if begun is None:
-            if piece.is_last:
-                return Arrived(number, piece.kind, piece.body)
-            if len(self._begun) >= self._calls:
-                raise InvalidFrame(f'more than {self._calls} messages are incomplete')
-            begun = self._begun[number] = _Partial(piece.kind)
-        if begun.kind != piece.kind:
-            raise InvalidFrame(f'message {number} is of the kinds {begun.kind} and {piece.kind}')
-        begun.body += piece.body
-        self._size += len(piece.body)
-        if len(begun.body) > MESSAGE_LIMIT or self._size > QUEUE_LIMIT:
-            raise InvalidFrame(
-                f'a message may have {MESSAGE_LIMIT} bytes, and {QUEUE_LIMIT} may be incomplete'
-            )
-        if not piece.is_last:
-            return None
-        del self._begun[number]
-        self._size -= len(begun.body)
-        return Arrived(number, begun.kind, begun.body)
+    def _join(self, part: Message) -> Optional[Message]:
+        number, kind, rest, data = part
+        before = self._unfinished.pop(number, None)
+        if before is None:
+            if rest == 0 and len(data) <= MESSAGE_LIMIT:
+                return part
+            expected, pieces = rest + len(data), list[bytes]()
+            if rest < 0 or expected > MESSAGE_LIMIT:
+                raise BadFrame(f'a message has {expected} bytes; {MESSAGE_LIMIT} are allowed')
+        else:
+            first_kind, expected, pieces = before
+            self._size -= sum(map(len, pieces))
+            if (kind, rest + len(data)) != (first_kind, expected) or not data:
+                raise BadFrame(f'a part of message {number} is not the one that follows')
+        pieces.append(data)
+        if rest == 0:
+            return Message(number, kind, 0, b''.join(pieces))
+        self._size += sum(map(len, pieces))
+        if self._size > UNFINISHED_LIMIT or len(self._unfinished) >= UNFINISHED_COUNT:
+            raise BadFrame('too many messages are unfinished, or too large ones')
+        self._unfinished[number] = kind, rest, pieces
+        return None

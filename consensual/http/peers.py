@@ -1,193 +1,159 @@
-"""The server's side of what nodes say to each other: a WebSocket for each node that connects.
+"""The server side of the peers' WebSockets: what other nodes send to this one."""
 
-The other side is `link`; what the messages mean is for the node.
-"""
+from asyncio import Task, gather, get_running_loop, wait
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from logging import getLogger
+from typing import Any, Optional
 
-import json
-import logging
-from asyncio import CancelledError, Task, gather, get_running_loop
-from typing import Any
-
-from aiohttp import WSCloseCode, web
+import msgspec
+from aiohttp import WSCloseCode, WSMsgType, web
 from yarl import URL
 
+from consensual.http.answers import refuse
 from consensual.http.frames import (
+    FAILURE,
     FRAME_LIMIT,
-    PROTOCOL,
-    QUEUE_LIMIT,
-    Arrived,
-    Incoming,
-    InvalidFrame,
-    decode_message,
-    encode_message,
+    MESSAGE_LIMIT,
+    REPLY,
+    BadFrame,
+    Inbox,
+    Message,
 )
+from consensual.http.pump import Pump
 from consensual.http.security import Access
-from consensual.http.wire import (
-    ANSWER,
-    NODE_HEADER,
-    PARTING,
-    PATH,
-    PING,
-    REFUSAL,
-    ConnectionBroken,
-    Outbox,
-    carry,
-)
-from consensual.raft import ConsensualError, Endpoint, MessageKind
+from consensual.http.sender import FORGOTTEN, HEARTBEAT, NODE_HEADER, PATH
+from consensual.raft import MessageKind
+from consensual.raft.driver.addresses import address_of
+from consensual.raft.driver.ports import Endpoint
+from consensual.raft.errors import ConsensualError
 
-CONNECTION_LIMIT = 64
-"""Nodes that may be connected at a time."""
+CALL_LIMIT, CALL_BYTES = 1024, 8 * MESSAGE_LIMIT
+"""Calls of one connection that may be under way, a node has 256 to each other one; their bytes."""
 
-CALL_LIMIT = 1024
-"""Messages of one node that may be without a reply; further ones are refused."""
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 
-IDLE = 300.0
-"""Seconds without a message after which a connection is closed; who opened it does so sooner."""
-
-_logger = logging.getLogger(__name__)
+logger = getLogger('consensual.http')
 
 
 class Peers:
-    """The connections that other nodes have opened to this one.
+    """The connections that other nodes have to this one.
 
-    access: asked before a node is let in, and before anything that it says is read.
+    on_lost: called with the URL of a node when the last connection from it breaks, that was
+        up; not where it was closed in order, for this node is no member any more.
     """
 
-    def __init__(self, node: Endpoint, access: Access) -> None:
+    def __init__(self, node: Endpoint, access: Access, on_lost: Callable[[URL], None]) -> None:
         self._node = node
         self._access = access
-        self._open: dict[web.WebSocketResponse, URL] = {}
+        self._on_lost = on_lost
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._connected: Counter[URL] = Counter()
         self._is_closing = False
 
     def __repr__(self) -> str:
-        return f'Peers({len(self._open)} connected to {self._node!r})'
+        return f'Peers(of {self._node.url}: {sorted(map(str, self._connected))})'
 
     def install(self, app: web.Application) -> None:
-        """Add the route to an application that is not running yet; its end is theirs."""
-        app.add_routes([web.get(f'/{PATH}', self.serve, allow_head=False)])
-        app.on_startup.append(self._start_up)
+        """Add the route to an application that is not running yet."""
+        app.router.add_get(f'/{PATH}', self.serve, allow_head=False)
         app.on_shutdown.append(self._shut_down)
-
-    async def _start_up(self, _: web.Application) -> None:
-        self._is_closing = False
 
     async def _shut_down(self, _: web.Application) -> None:
         self._is_closing = True
-        await gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._open))
+        await gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._sockets))
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Take the messages of a node, and answer them, until it goes away."""
+        """Take the messages of one connection until it ends."""
         self._access.check_peer(request)
-        url = _node_in(request)
-        if self._is_closing or len(self._open) >= CONNECTION_LIMIT:
-            raise _refusal(web.HTTPServiceUnavailable, 'no more nodes are served')
-        socket = web.WebSocketResponse(
-            timeout=PARTING,
-            heartbeat=PING,
-            protocols=(PROTOCOL,),
-            compress=False,
-            max_msg_size=FRAME_LIMIT,
-        )
-        self._open[socket] = url
+        peer: Optional[URL]
         try:
-            await socket.prepare(request)
-            await self._take_all(socket)
-        except InvalidFrame as error:
-            _logger.warning('%s is cut off: %s', url, error)
-            await socket.close(code=WSCloseCode.PROTOCOL_ERROR)
-        except (ConnectionBroken, ConnectionError):
-            self._lost(socket)
-        except CancelledError:  # so does aiohttp when the connection breaks
-            self._lost(socket)
-            raise
-        finally:
-            del self._open[socket]
+            peer = URL(request.headers.get(NODE_HEADER, ''))
+            address_of(peer)
+        except ValueError:
+            peer = None
+        if 'Origin' in request.headers or peer is None:
+            return refuse(400, f'only nodes connect here, and name themselves in {NODE_HEADER}')
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT, max_msg_size=FRAME_LIMIT, compress=False, timeout=1.0
+        )
+        if not socket.can_prepare(request):
+            return refuse(426, 'nodes connect here by WebSocket', headers={'Upgrade': 'websocket'})
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        self._connected[peer] += 1
+        try:
+            await _Connection(self._node, socket).run()
+        finally:  # a connection that breaks cancels its handler
+            self._sockets.discard(socket)
+            self._end(peer, is_orderly=self._is_closing or socket.close_code == FORGOTTEN)
         return socket
 
-    async def _take_all(self, socket: web.WebSocketResponse) -> None:
-        conversation = _Conversation(self._node)
-
-        def take(arrived: Arrived) -> None:
-            if not self._is_closing:
-                conversation.take(arrived)
-
-        try:
-            await carry(socket, conversation.outbox, Incoming(CALL_LIMIT), take, IDLE)
-        finally:
-            conversation.end()
-        await socket.close()
-
-    def _lost(self, socket: web.WebSocketResponse) -> None:
-        """Tell the node, unless this end closes, or the same node has connected anew."""
-        url = self._open[socket]
-        latest = next(other for other in reversed(self._open) if self._open[other] == url)
-        if self._is_closing or latest is not socket:
-            return
-        _logger.info('the connection of %s broke', url)
-        tell = getattr(self._node, 'connection_lost', None)
-        if tell is not None:
-            tell(url)
+    def _end(self, peer: URL, *, is_orderly: bool) -> None:
+        self._connected[peer] -= 1
+        if self._connected[peer] == 0:
+            del self._connected[peer]
+            if not is_orderly:
+                self._on_lost(peer)
 
 
-class _Conversation:
-    """What one node asks, and what it is answered."""
+class _Connection:
+    """Hands what comes on one WebSocket to the node, and sends its replies back."""
 
-    def __init__(self, node: Endpoint) -> None:
+    def __init__(self, node: Endpoint, socket: web.WebSocketResponse) -> None:
         self._node = node
-        self._tasks: set[Task[None]] = set()
-        self.outbox = Outbox()
+        self._socket = socket
+        self._pump = Pump()
+        self._calls: set[Task[None]] = set()
+        self._bytes = 0
 
-    def take(self, arrived: Arrived) -> None:
-        """Have a message answered. Raises `InvalidFrame` when the answers are not read."""
-        number = arrived.number
-        if self.outbox.size > QUEUE_LIMIT:
-            raise InvalidFrame(f'{self.outbox.size} bytes of answers are not read')
-        if len(self._tasks) >= CALL_LIMIT:
-            self._refuse(number, f'{CALL_LIMIT} messages are unanswered already')
-            return
+    async def run(self) -> None:
+        """Go on until the connection ends, however it does."""
+        loop = get_running_loop()
+        inbox = Inbox()
+        sending = loop.create_task(self._pump.run(self._socket.send_bytes))
         try:
-            kind = MessageKind(arrived.kind)
-            message = decode_message(arrived.body)
-        except (ValueError, ConsensualError) as error:
-            self._refuse(number, f'invalid message: {error}')
-            return
-        task = get_running_loop().create_task(self._answer(number, kind, message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            async for message in self._socket:
+                frame = message.data if message.type is WSMsgType.BINARY else b''
+                for request in inbox.take(frame):
+                    self._begin(request)
+                await self._pump.room()  # who does not read its replies is not read either
+        except BadFrame as error:
+            logger.warning('a connection to %s is closed: %s', self._node.url, error)
+            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION)
+        finally:
+            for task in (sending, *self._calls):  # nobody is there to be told
+                task.cancel()
+            await wait([sending, *self._calls])
+            if not sending.cancelled():
+                sending.exception()
 
-    def end(self) -> None:
-        """Nobody waits for answers any more."""
-        for task in self._tasks:
-            task.cancel()
+    def _begin(self, request: Message) -> None:
+        if len(self._calls) >= CALL_LIMIT or self._bytes > CALL_BYTES:
+            return self._pump.put(request.number, FAILURE, b'too many calls are under way')
+        self._bytes += len(request.data)
+        task = get_running_loop().create_task(self._answer(request))
+        self._calls.add(task)
+        task.add_done_callback(partial(self._end, len(request.data)))
+        return None
 
-    async def _answer(self, number: int, kind: MessageKind, message: Any) -> None:
+    def _end(self, size: int, task: Task[None]) -> None:
+        self._calls.discard(task)
+        self._bytes -= size
+
+    async def _answer(self, request: Message) -> None:
         try:
-            body = encode_message(await self._node.receive(kind=kind, message=message))
-        except ConsensualError as error:
-            self._refuse(number, str(error) or type(error).__name__)
-        except Exception as error:
-            _logger.exception('the node could not take a message of kind %r', kind)
-            self._refuse(number, f'the node failed to answer: {error!r}')
-        else:
-            self.outbox.put(number, ANSWER, body)
-
-    def _refuse(self, number: int, text: str) -> None:
-        self.outbox.put(number, REFUSAL, encode_message(text[:1000]))
-
-
-def _node_in(request: web.Request) -> URL:
-    """Return the URL of the node that connects."""
-    if request.headers.get('Sec-WebSocket-Protocol') != PROTOCOL:
-        raise _refusal(web.HTTPBadRequest, f'nodes speak {PROTOCOL} by WebSocket here')
-    try:
-        url = URL(request.headers.get(NODE_HEADER, ''))
-    except ValueError:
-        url = URL()
-    if not url.host or url.user is not None or url.password is not None:
-        raise _refusal(web.HTTPBadRequest, f'{NODE_HEADER} is to be the URL of the node')
-    return url
-
-
-def _refusal(kind: type[web.HTTPException], text: str) -> web.HTTPException:
-    body = json.dumps({'error': text, 'result': None})
-    return kind(text=body, content_type='application/json')
+            kind = MessageKind(request.kind)
+            message = _decode(request.data)
+            reply: Any = await self._node.receive(kind=kind, message=message)
+            kind_of_answer, data = REPLY, _encode(reply)
+            if len(data) > MESSAGE_LIMIT:
+                kind_of_answer, data = FAILURE, b'the reply is too large'
+        except (ConsensualError, ValueError, TypeError, RecursionError) as error:
+            kind_of_answer, data = FAILURE, f'{type(error).__name__}: {error}'.encode()
+        except Exception:  # a bug of the node's: this call has no answer
+            logger.exception('%s failed to receive a message', self._node.url)
+            kind_of_answer, data = FAILURE, b'it failed; its log tells why'
+        self._pump.put(request.number, kind_of_answer, data)

@@ -1,44 +1,43 @@
-"""The server of a node: peers, clients and operators on one port, or in an application of yours.
+"""The receiver: one port where a node takes messages of its peers, and is asked by REST."""
 
-What is served is in `peers` and `rest`; who may ask is in `security`.
-"""
-
+import ssl
 from asyncio import sleep
-from ssl import SSLContext
-from typing import Optional, Self
+from typing import Any, Optional, Self
 
 from aiohttp import web
+from yarl import URL
 
+from consensual.http.clients import Clients
 from consensual.http.draining import Requests
 from consensual.http.peers import Peers
 from consensual.http.rest import Rest
-from consensual.http.security import Access, check_bind
-from consensual.raft import Endpoint, Node
+from consensual.http.security import Access, check_address
+from consensual.http.sender import Sender
+from consensual.raft import Node
 from consensual.raft import Receiver as _Receiver
+from consensual.raft.driver.ports import Endpoint
+from consensual.raft.errors import InvalidParameters
 
-PATIENCE = 2.0
-"""Seconds for which `stop` waits for requests that are being answered."""
+SHUTDOWN_TIMEOUT = 2.0
+"""Seconds that requests under way are given when the receiver stops."""
 
 LINGER = 0.25
 """Seconds for which whoever is connected is told that the node stops: else a request that is on its
 way when its connection is closed would have an unknown outcome."""
 
-REQUEST_TIMEOUT = 20.0
-"""Seconds within which a connection has to make a request, before it and after each."""
-
 
 class Receiver(_Receiver):
-    """Takes messages for a node, and serves its REST, until it is stopped.
+    """Serves a node on one port: to its peers by WebSocket, to clients and operators by REST.
 
-    host, port: where to listen; those of the node's URL unless given, as behind a proxy or in a
-        container. A host of '' is every address.
-    ssl: with it, the server speaks TLS only; with `verify_mode=CERT_REQUIRED`, to those only who
-        show a certificate.
-    peer_token: what other nodes have to show: see `Sender`.
-    client_token: what clients and operators have to show.
-    insecure: listen for other hosts although everybody is let in.
+    node: who is served.
+    host, port: where it listens; those of the node's URL unless given.
+    ssl: makes it https, which the node's URL must say, too; with `verify_mode` of
+        `CERT_REQUIRED` only who has a certificate gets in (mutual TLS).
+    peer_token, client_token: what peers, and clients and operators, must know.
+    insecure: serve a network although nobody is asked who they are.
 
-    Raises `InvalidParameters` for tokens that no header can carry.
+    Use it as `async with Receiver(node), node:`; it closes the node's sender when it stops.
+    Raises `InsecureAddress` and `InvalidParameters`.
     """
 
     def __init__(
@@ -47,57 +46,66 @@ class Receiver(_Receiver):
         *,
         host: Optional[str] = None,
         port: Optional[int] = None,
-        ssl: Optional[SSLContext] = None,
+        ssl: Optional[ssl.SSLContext] = None,
         peer_token: Optional[str] = None,
         client_token: Optional[str] = None,
         insecure: bool = False,
     ) -> None:
+        url = node.url
+        if (url.scheme == 'https') != (ssl is not None):
+            raise InvalidParameters(
+                f'{url} is served with TLS exactly if it is an https URL: give both or none'
+            )
         self._node = node
-        self._host = node.url.host or '' if host is None else host
-        self._port = node.url.port if port is None else port
+        self._host = host if host is not None else (url.host or '')
+        self._port = port if port is not None else (url.port or 0)
         self._ssl = ssl
         self._access = Access(peer_token=peer_token, client_token=client_token)
-        self._insecure = insecure
+        check_address(self._host, self._access, ssl, insecure=insecure)
         self._runner: Optional[web.AppRunner] = None
-        self._mounted = 0
         self._requests = Requests()
 
     def __repr__(self) -> str:
-        return f'Receiver({self._node!r}, {self._host}:{self._port}, running={self.is_running})'
+        return f'Receiver({self._node!r}, running={self.is_running})'
 
     @property
     def is_running(self) -> bool:
-        """True between `start` and `stop`, and while an application serves it."""
-        return self._runner is not None or self._mounted > 0
+        """True between `start` and `stop`."""
+        return self._runner is not None
 
-    @property
-    def port(self) -> Optional[int]:
-        """Where it listens; with a port of 0, known when it is running."""
-        if self._runner is not None and self._runner.addresses:
-            return int(self._runner.addresses[0][1])
-        return self._port
+    def install(self, app: web.Application) -> None:
+        """Add the routes to an application of one's own, which runs and stops by itself then.
+
+        Where it listens, and with what security, is its own business; tokens are asked for.
+        """
+        self._requests.install(app)
+        Peers(self._node, self._access, self._tell_lost).install(app)
+        if isinstance(self._node, Node):
+            Clients(self._node, self._access).install(app)
+            Rest(self._node, self._access).install(app)
+        app.on_cleanup.append(self._close_sender)
+
+    def _tell_lost(self, url: URL) -> None:
+        if isinstance(self._node, Node):
+            self._node.connection_lost(url)
+
+    async def _close_sender(self, _: Any) -> None:
+        if isinstance(self._node, Node) and isinstance(self._node.sender, Sender):
+            await self._node.sender.close()
 
     async def start(self) -> None:
-        """Begin to listen.
+        """Listen from now on.
 
-        Raises `RuntimeError` when running already, `OSError` when the address is taken, and
-        `InsecureBind` when other hosts would be let in without a token or a certificate.
+        Raises `RuntimeError` when running already, `OSError` when the address is taken.
         """
         if self.is_running:
             raise RuntimeError(f'the receiver of {self._node.url} is already running')
         app = web.Application()
-        self._install(app)
+        self.install(app)
         self._runner = runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            handler_cancellation=True,
-            shutdown_timeout=PATIENCE,
-            keepalive_timeout=REQUEST_TIMEOUT,
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT
         )
         try:
-            if not self._insecure:
-                await check_bind(self._host, self._access, self._ssl)
             await runner.setup()
             await web.TCPSite(runner, self._host, self._port, ssl_context=self._ssl).start()
         except BaseException:
@@ -119,7 +127,7 @@ class Receiver(_Receiver):
             await sleep(LINGER)
 
     async def stop(self) -> None:
-        """Take no more messages, end the connections; stopped already, do nothing."""
+        """Close the port and all connections; stopped already, do nothing."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -130,25 +138,3 @@ class Receiver(_Receiver):
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-    def mount(self, app: web.Application) -> None:
-        """Have an application of yours serve the node; instead of `start` and `stop`.
-
-        app: not running yet; `add_subapp` it at the path of the node's URL. It is to be run with
-            `handler_cancellation=True`. Where it listens, with or without TLS, is yours to decide.
-        """
-        self._install(app)
-        app.on_startup.append(self._app_started)
-        app.on_cleanup.append(self._app_ended)
-
-    async def _app_started(self, _: web.Application) -> None:
-        self._mounted += 1
-
-    async def _app_ended(self, _: web.Application) -> None:
-        self._mounted -= 1
-
-    def _install(self, app: web.Application) -> None:
-        self._requests.install(app)
-        Peers(self._node, self._access).install(app)
-        if isinstance(self._node, Node):
-            Rest(self._node, self._access).install(app)

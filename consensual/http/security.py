@@ -1,38 +1,30 @@
-"""Who may talk to a node: shared secrets, certificates, and what may be served without them.
+"""Who may ask what: tokens, and which addresses may be served without any.
 
-How the secrets come here, from a file or the environment, is not known here.
+Secrets are compared in constant time, and shown nowhere.
 """
 
 import hmac
-import json
-import socket
-from asyncio import get_running_loop
+import ssl
 from ipaddress import ip_address
-from ssl import CERT_REQUIRED, SSLContext
 from typing import Optional
 
 from aiohttp import web
 
-from consensual.raft.errors import CallerError, InvalidParameters
+from consensual.http.answers import refuse
+from consensual.raft.errors import InvalidParameters
 
-SCHEME = 'Bearer '
 
-
-class InsecureBind(CallerError):
-    """A node would be open to other hosts, and let in everybody.
-
-    Give tokens, or a TLS context that demands certificates, or say `insecure=True`.
-    """
+class InsecureAddress(InvalidParameters):
+    """Others on the network could reach a node that asks nobody who they are."""
 
 
 class Access:
-    """Who may ask: whoever knows the token, and everybody where there is none.
+    """The tokens that are asked for, as `Authorization: Bearer …`; None asks for none.
 
     peer_token: of the other nodes.
     client_token: of clients and operators.
 
-    Tokens are compared in constant time, and are in no text that this class makes.
-    Raises `InvalidParameters` for a token that a header cannot carry.
+    Raises `InvalidParameters` for a token that no header can carry.
     """
 
     __slots__ = '_client_token', '_peer_token'
@@ -40,102 +32,74 @@ class Access:
     def __init__(
         self, *, peer_token: Optional[str] = None, client_token: Optional[str] = None
     ) -> None:
-        self._peer_token = checked_token(peer_token)
-        self._client_token = checked_token(client_token)
+        self._peer_token = _checked(peer_token, 'peer')
+        self._client_token = _checked(client_token, 'client')
 
     def __repr__(self) -> str:
-        return f'Access(peers={self.knows_peers}, clients={self.knows_clients})'
+        return (
+            f'Access(asks_peers={self._peer_token is not None}, '
+            f'asks_clients={self._client_token is not None})'
+        )
 
     @property
-    def knows_peers(self) -> bool:
-        """Nodes have to show a token."""
-        return self._peer_token is not None
-
-    @property
-    def knows_clients(self) -> bool:
-        """Clients and operators have to show a token."""
-        return self._client_token is not None
+    def asks_everybody(self) -> bool:
+        """Nobody is let in without a token."""
+        return self._peer_token is not None and self._client_token is not None
 
     def check_peer(self, request: web.Request) -> None:
-        """Let in another node.
-
-        Raises `HTTPUnauthorized` without a token, `HTTPForbidden` with a wrong one, and for what
-        a browser sends.
-        """
-        if 'Origin' in request.headers:
-            raise _refusal(web.HTTPForbidden, 'pages of browsers may not talk to this node')
-        _check(request, self._peer_token, 'the token of the nodes')
+        """Raise `HTTPUnauthorized` or `HTTPForbidden` for whoever is no node of the cluster."""
+        _check(request, self._peer_token, "the peers'")
 
     def check_client(self, request: web.Request) -> None:
-        """Let in a client or an operator.
-
-        Raises `HTTPUnauthorized` without a token, `HTTPForbidden` with a wrong one.
-        """
-        _check(request, self._client_token, 'the token of clients')
+        """Raise `HTTPUnauthorized` or `HTTPForbidden` for whoever is no client."""
+        _check(request, self._client_token, "the clients'")
 
 
-def checked_token(token: Optional[str]) -> Optional[str]:
-    """Return the token. Raises `InvalidParameters` for one that no header can carry."""
+def _checked(token: Optional[str], whose: str) -> Optional[bytes]:
     if token is None:
         return None
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-        raise InvalidParameters('a token is a text of printable ASCII characters')
-    if not token or ' ' in token:
-        raise InvalidParameters('a token has at least one character, and no spaces')
-    return token
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+        raise InvalidParameters(f'the {whose} token must be printable ASCII text, and not empty')
+    if token != token.strip():
+        raise InvalidParameters(f'the {whose} token begins or ends with a blank')
+    return token.encode()
 
 
-def bearer(token: Optional[str]) -> dict[str, str]:
-    """Return the headers that show the token."""
-    return {} if token is None else {'Authorization': SCHEME + token}
-
-
-def _check(request: web.Request, token: Optional[str], what: str) -> None:
+def _check(request: web.Request, token: Optional[bytes], whose: str) -> None:
     if token is None:
         return
-    said = request.headers.get('Authorization')
-    if said is None:
-        raise _refusal(web.HTTPUnauthorized, f'show {what}: Authorization: Bearer …')
-    wanted = (SCHEME + token).encode()
-    if not hmac.compare_digest(said.encode('utf-8', 'surrogateescape'), wanted):
-        raise _refusal(web.HTTPForbidden, f'this is not {what}')
+    scheme, _, given = request.headers.get('Authorization', '').partition(' ')
+    if scheme.lower() != 'bearer':
+        answer = refuse(401, f'say who you are: Authorization: Bearer, and {whose} token')
+        raise web.HTTPUnauthorized(
+            text=answer.text,
+            content_type='application/json',
+            headers={'WWW-Authenticate': 'Bearer'},
+        )
+    if not hmac.compare_digest(given.strip().encode('utf-8', 'replace'), token):
+        answer = refuse(403, f'this is not {whose} token')
+        raise web.HTTPForbidden(text=answer.text, content_type='application/json')
 
 
-def _refusal(kind: type[web.HTTPException], text: str) -> web.HTTPException:
-    headers = {'WWW-Authenticate': 'Bearer'} if kind is web.HTTPUnauthorized else None
-    body = json.dumps({'error': text, 'result': None})
-    return kind(text=body, content_type='application/json', headers=headers)
+def check_address(
+    host: str, access: Access, context: Optional[ssl.SSLContext], *, insecure: bool
+) -> None:
+    """Raise `InsecureAddress` unless the host is a loopback one, or everybody is asked.
 
-
-async def check_bind(host: str, access: Access, ssl: Optional[SSLContext]) -> None:
-    """Refuse to serve other hosts without asking who they are.
-
-    host: a name or an address; names are looked up.
-
-    Raises `InsecureBind` where peers or clients need to show neither a token nor a
-    certificate, and `OSError` for a name that is not found.
+    That is by tokens, or by certificates (mutual TLS).
     """
-    if ssl is not None and ssl.verify_mode is CERT_REQUIRED:
+    asks_for_certificates = context is not None and context.verify_mode == ssl.CERT_REQUIRED
+    if insecure or access.asks_everybody or asks_for_certificates or is_loopback(host):
         return
-    if access.knows_peers and access.knows_clients:
-        return
-    if await _is_loopback(host):
-        return
-    open_to = [
-        name
-        for name, is_known in (('nodes', access.knows_peers), ('clients', access.knows_clients))
-        if not is_known
-    ]
-    raise InsecureBind(
-        f'{host or "every address"} can be reached from other hosts, and {" and ".join(open_to)} '
-        'would be let in without a token or a certificate: give peer_token and client_token, or '
-        'ssl with verify_mode=CERT_REQUIRED, or say insecure=True'
+    raise InsecureAddress(
+        f'whoever reaches {host} could command the node: give a token for peers and one for '
+        'clients, or an SSLContext that asks for certificates; or mean it, by insecure=True'
     )
 
 
-async def _is_loopback(host: str) -> bool:
-    """Return whether only this host can reach it."""
-    if not host:
-        return False
-    found = await get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return all(ip_address(str(address[0]).partition('%')[0]).is_loopback for *_, address in found)
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches the host; a name is taken to be of the network."""
+    try:
+        return ip_address(host.strip('[]')).is_loopback
+    except ValueError:
+        return host == 'localhost'

@@ -22,6 +22,7 @@ ConsensualError
 │   ├── Overloaded                the command's turn did not come in time
 │   ├── LeadershipLost            the leader could not confirm that it still leads
 │   ├── NotMember                 the node is in no cluster, or not in this one
+│   ├── SessionLost               nobody knows the client's session any more
 │   ├── NodeUnreachable           a newcomer did not answer
 │   ├── NodeNotEmpty              a newcomer has a history: reset it first
 │   ├── AttachFailed              a newcomer did not catch up in time
@@ -124,6 +125,13 @@ class LeadershipLost(ClusterError):
 
 class NotMember(ClusterError):
     """A node is not a member of the cluster."""
+
+
+class SessionLost(ClusterError):
+    """A client's session was evicted, or is unknown; the command was not applied now.
+
+    Whoever handed it in before, too, does not know whether it was applied then.
+    """
 
 
 class NodeUnreachable(ClusterError):

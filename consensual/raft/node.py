@@ -18,7 +18,7 @@ from consensual.raft.core.events import ConnectionLost
 from consensual.raft.core.messages import MessageKind
 from consensual.raft.core.state import Settings
 from consensual.raft.driver import parameters as codec
-from consensual.raft.driver.actions import actions_of
+from consensual.raft.driver.actions import actions_of, check_action
 from consensual.raft.driver.addresses import address_of
 from consensual.raft.driver.applier import Applier, Listener, refuse_inside_processor
 from consensual.raft.driver.arguments import CHANGE_TIMEOUT, checked, settings_of
@@ -26,6 +26,7 @@ from consensual.raft.driver.between import call_between_commands
 from consensual.raft.driver.changes import Changes
 from consensual.raft.driver.clerk import Clerk
 from consensual.raft.driver.engine import Engine
+from consensual.raft.driver.gateway import Gateway
 from consensual.raft.driver.life import Life, Run
 from consensual.raft.driver.measures import Measures, measure
 from consensual.raft.driver.meter import Meter
@@ -38,7 +39,6 @@ from consensual.raft.driver.status import NodeStatus, Watchers, describe
 from consensual.raft.errors import (
     ConsensualError,
     InvalidParameters,
-    UnknownAction,
     UnknownQuery,
 )
 
@@ -83,6 +83,7 @@ class Node:
         self._applier = Applier(processors, state_machine, logger, self._life.fail)
         self._meter = Meter(self._applier)
         self._operations = Operations(url, self._life, self._applier, settings)
+        self._gateway = Gateway(self._address.id, self._life, self._applier, self._processors)
 
     @classmethod
     def from_url(  # noqa: PLR0913 - each has a default that does
@@ -166,6 +167,11 @@ class Node:
     def operations(self) -> Operations:
         """The calls that return None or error text, with typed errors in place of the text."""
         return self._operations
+
+    @property
+    def gateway(self) -> Gateway:
+        """What clients in other processes have this node do, in sessions of their own."""
+        return self._gateway
 
     @property
     def sender(self) -> Sender:
@@ -320,11 +326,7 @@ class Node:
         """
         run = await self._life.running()
         refuse_inside_processor('execute')
-        if not isinstance(action, str) or action not in self._processors:
-            raise UnknownAction(
-                f'{action!r} is no processor of {self._address.id}; '
-                f'there are {sorted(self._processors)}'
-            )
+        check_action(action, self._processors, self._address.id)
         call = run.clerk.submit(action, codec.encode(action, parameters), checked(timeout))
         try:
             return await call.future

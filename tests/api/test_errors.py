@@ -175,6 +175,13 @@ async def _(cluster: Cluster) -> Any:
     await cluster['d'].execute('add', 1)
 
 
+@raises(errors.SessionLost, 'not applied: its session was closed.*open another one')
+async def _(cluster: Cluster) -> Any:
+    await (
+        cluster['b'].gateway.execute('add', '1', session=2, sequence=0, lowest=0, timeout=T).future
+    )
+
+
 @raises(errors.NodeUnreachable, r'\bnowhere\b')
 async def _(cluster: Cluster) -> Any:
     return await cluster['b'].attach_nodes(urls_of(['nowhere']))

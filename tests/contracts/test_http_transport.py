@@ -1,8 +1,9 @@
-"""The HTTP transport keeps the contract of a transport, in the clear and with mutual TLS."""
+"""The HTTP transport keeps the contract of a transport, plain and with mutual TLS (design §2)."""
 
 import ssl
-from functools import cache
+from functools import cached_property
 
+import pytest
 import trustme
 from yarl import URL
 
@@ -10,11 +11,11 @@ from consensual.http import Receiver, Sender
 from consensual.raft.driver.ports import Endpoint
 from consensual.testing.conformance import TransportConformance
 
-TOKEN = 'swordfish'  # noqa: S105 - of the tests
+TOKEN = 'of the peers'  # noqa: S105 - of nobody else's
 
 
 class TestHTTPTransport(TransportConformance):
-    """Nodes that know a token."""
+    """WebSockets on loopback."""
 
     def make_sender(self, url: URL) -> Sender:
         return Sender(url, token=TOKEN)
@@ -22,34 +23,34 @@ class TestHTTPTransport(TransportConformance):
     def make_receiver(self, endpoint: Endpoint) -> Receiver:
         return Receiver(endpoint, peer_token=TOKEN)
 
-    async def release(self, sender: Sender) -> None:  # type: ignore[override]
+    async def release(self, sender: Sender) -> None:
         await sender.close()
 
 
-class TestHTTPWithMutualTLS(TransportConformance):
-    """Nodes that know each other's certificates."""
+class TestHTTPTransportWithMutualTLS(TransportConformance):
+    """Each end shows a certificate of the same authority."""
+
+    pytestmark = pytest.mark.asyncio
+
+    @cached_property
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    def context(self, purpose: ssl.Purpose) -> ssl.SSLContext:
+        context = ssl.create_default_context(purpose)
+        self.authority.configure_trust(context)
+        self.authority.issue_cert('127.0.0.1').configure_cert(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
     def url(self, name: str) -> URL:
         return super().url(name).with_scheme('https')
 
     def make_sender(self, url: URL) -> Sender:
-        return Sender(url, ssl=contexts()[1])
+        return Sender(url, ssl=self.context(ssl.Purpose.SERVER_AUTH))
 
     def make_receiver(self, endpoint: Endpoint) -> Receiver:
-        return Receiver(endpoint, ssl=contexts()[0])
+        return Receiver(endpoint, ssl=self.context(ssl.Purpose.CLIENT_AUTH))
 
-    async def release(self, sender: Sender) -> None:  # type: ignore[override]
+    async def release(self, sender: Sender) -> None:
         await sender.close()
-
-
-@cache
-def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return those of a server and a client of one authority."""
-    authority = trustme.CA()
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server.verify_mode = ssl.CERT_REQUIRED
-    client = ssl.create_default_context()
-    for context in (server, client):
-        authority.configure_trust(context)
-        authority.issue_cert('127.0.0.1').configure_cert(context)
-    return server, client

@@ -2,10 +2,10 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Optional
+from typing import Any, Optional
 
 from consensual.raft.driver.ports import Processor, StateMachine
-from consensual.raft.errors import InvalidParameters
+from consensual.raft.errors import InvalidParameters, UnknownAction
 
 
 def actions_of(
@@ -35,3 +35,11 @@ def takes_context(processor: Processor) -> bool:
     except (TypeError, ValueError):  # a builtin without a signature
         return False
     return parameter is not None and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def check_action(action: Any, processors: Mapping[str, Processor], node_id: str) -> None:
+    """Raise `UnknownAction` for what is no processor of a node."""
+    if not isinstance(action, str) or action not in processors:
+        raise UnknownAction(
+            f'{action!r} is no processor of {node_id}; there are {sorted(processors)}'
+        )

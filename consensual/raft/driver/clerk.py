@@ -2,11 +2,12 @@
 
 Numbers them in a session, hands them to the leader, and hands them in again
 wherever they may have been lost; the session table sorts out what came twice.
+Clients of other processes have sessions of their own and number their commands themselves.
 """
 
 from asyncio import Future, TimerHandle
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Union
 
 from consensual.raft.core.configuration import Member
@@ -16,7 +17,14 @@ from consensual.raft.core.sessions import Session
 from consensual.raft.driver.deadlines import Deadlines
 from consensual.raft.driver.engine import Engine
 from consensual.raft.driver.outcome import Outcome
-from consensual.raft.errors import ConsensualError, NoLeader, NotMember, OutcomeUnknown, Overloaded
+from consensual.raft.errors import (
+    ConsensualError,
+    NoLeader,
+    NotMember,
+    OutcomeUnknown,
+    Overloaded,
+    SessionLost,
+)
 
 COMMAND_LIMIT, SIZE_LIMIT = 4096, 1 << 24
 """Commands, and bytes of them, that may be on their way at a time; others wait their turn."""
@@ -25,15 +33,26 @@ BATCH_LIMIT = 1 << 18
 """Bytes of commands handed to a remote leader in one message."""
 
 
+Payload = Union[Command, OpenSession]
+Key = Union[tuple[int, int], str]
+"""Session and sequence of a command, or who opens a session."""
+
+
 class Call:
-    """One command and the caller who waits for it."""
+    """One command, or opening of a session, and the caller who waits for it.
+
+    payload: what stands for it in the log; None until this node's clerk has numbered it.
+    is_proposed, is_repeated: it was handed to a leader, and maybe not for the first time.
+    """
 
     __slots__ = (
         'action',
-        'command',
         'deadline',
         'future',
         'is_proposed',
+        'is_repeated',
+        'key',
+        'payload',
         'size',
         'text',
         'timeout',
@@ -45,15 +64,17 @@ class Call:
         self.future = future
         self.timeout = timeout
         self.deadline = future.get_loop().time() + timeout
-        self.command: Optional[Command] = None
-        self.is_proposed = False
+        self.payload: Optional[Payload] = None
+        self.key: Optional[Key] = None
+        self.is_proposed = self.is_repeated = False
 
 
 class Clerk:
     """The commands of one run of a node.
 
-    Callers whose command is not on its way yet stand in `_backlog`; the rest is
-    in `_pending`, by sequence; of those, `_queue` is to be handed in.
+    Callers whose command is not on its way yet stand in `_backlog`, or in `_sessionless`
+    while this node has no session; the rest is in `_pending`; of those, `_queue` is to be
+    handed in. `_twins` wait for what is pending for another caller, too.
     """
 
     def __init__(self, engine: Engine, opener: str) -> None:
@@ -62,8 +83,11 @@ class Clerk:
         self._session: Optional[int] = None
         self._next_sequence = 0
         self._lowest = 0
+        self._openings = 0
         self._backlog: OrderedDict[Call, None] = OrderedDict()
-        self._pending: dict[int, Call] = {}
+        self._sessionless: OrderedDict[Call, None] = OrderedDict()
+        self._pending: dict[Key, Call] = {}
+        self._twins: dict[Key, list[Call]] = {}
         self._pending_size = 0
         self._queue: deque[Call] = deque()
         self._epoch: Optional[tuple[int, str]] = None
@@ -80,9 +104,29 @@ class Clerk:
 
         Whoever stops waiting calls `drop`.
         """
+        return self._take(Call(action, text, self._engine.loop.create_future(), timeout))
+
+    def relay(self, command: Command, timeout: float) -> Call:
+        """Take a command that a client has numbered; it may have come before, also elsewhere.
+
+        `SessionLost` becomes of it when it was not applied, for nobody knows its session.
+        """
+        loop = self._engine.loop
+        call = Call(command.action, command.parameters, loop.create_future(), timeout)
+        call.payload, call.key = command, (command.session, command.sequence)
+        return self._take(call)
+
+    def open_session(self, timeout: float) -> Call:
+        """Open a session for a client; the future of what is returned gets its id."""
+        self._openings += 1
+        opener = f'{self._opener} for client {self._openings}'
+        call = Call('opening a session', '', self._engine.loop.create_future(), timeout)
+        call.payload, call.key = OpenSession(opener), opener
+        return self._take(call)
+
+    def _take(self, call: Call) -> Call:
         self._engine.refuse_stopped()
-        call = Call(action, text, self._engine.loop.create_future(), timeout)
-        self._deadlines.add(call, timeout)
+        self._deadlines.add(call, call.timeout)
         self._backlog[call] = None
         self._engine.schedule()
         return call
@@ -92,7 +136,7 @@ class Clerk:
     def contribute(self) -> None:
         """Hand in what waits, if there is somebody to lead."""
         state = self._engine.state
-        if not self._backlog and not self._queue and not self._pending:
+        if not (self._backlog or self._queue or self._pending or self._sessionless):
             if not state.is_attached:
                 self._deadlines.clear()
             return None
@@ -104,9 +148,9 @@ class Clerk:
         if leader is None:
             return None
         self._notice_epoch(state.current_term, leader)
-        if self._session is None:
-            return self._ask_for_session(leader)
-        self._admit(self._session)
+        self._admit()
+        if self._sessionless:
+            self._ask_for_session(leader)
         if self._queue and not self._is_handing_in and self._retry is None:
             self._hand_in(leader, leader == state.me)
         return None
@@ -132,24 +176,42 @@ class Clerk:
             opening = OpenSession(self._opener)
             self._engine.ask(leader, lambda route: Propose(route, [opening]), take)
 
-    def _admit(self, session: int) -> None:
-        """Number the commands that there is room for."""
+    def _admit(self) -> None:
+        """Put on their way the commands that there is room for."""
         while (
             self._backlog and len(self._pending) < COMMAND_LIMIT and self._pending_size < SIZE_LIMIT
         ):
             call, _ = self._backlog.popitem(last=False)
-            sequence = self._next_sequence
-            self._next_sequence += 1
-            call.command = Command(session, sequence, self._mark(), call.action, call.text)
-            self._pending[sequence] = call
-            self._pending_size += call.size
-            self._queue.append(call)
+            if call.key is None:
+                if self._session is None:
+                    self._sessionless[call] = None
+                    continue
+                self._number(call, self._session)
+            elif call.key in self._pending:
+                call.is_proposed = call.is_repeated = True  # if not yet, then soon
+                self._twins.setdefault(call.key, []).append(call)
+                continue
+            self._set_out(call)
 
-    def _mark(self) -> int:
+    def _number(self, call: Call, session: int) -> None:
+        sequence = self._next_sequence
+        self._next_sequence += 1
+        lowest = self._mark(session)
+        call.payload = Command(session, sequence, lowest, call.action, call.text)
+        call.key = session, sequence
+
+    def _mark(self, session: int) -> int:
         """Return the lowest unfinished sequence; what is below is forgotten everywhere."""
-        while self._lowest < self._next_sequence - 1 and self._lowest not in self._pending:
+        last = self._next_sequence - 1
+        while self._lowest < last and (session, self._lowest) not in self._pending:
             self._lowest += 1
         return self._lowest
+
+    def _set_out(self, call: Call) -> None:
+        if call.key is not None:
+            self._pending[call.key] = call
+            self._pending_size += call.size
+            self._queue.append(call)
 
     def _hand_in(self, leader: Member, is_here: bool) -> None:
         """Give the leader the next batch; the batches after it wait for the answer."""
@@ -157,16 +219,15 @@ class Clerk:
         size = 0
         while self._queue and (is_here or size < BATCH_LIMIT):
             call = self._queue.popleft()
-            if call.command is not None and not call.future.done():
+            if not call.future.done():
+                call.is_repeated = call.is_proposed
                 call.is_proposed = True
                 size += call.size
                 batch.append(call)
         if not batch:
             return
         epoch = self._epoch
-        payloads: list[Union[Command, OpenSession]] = [
-            call.command for call in batch if call.command is not None
-        ]
+        payloads = [call.payload for call in batch if call.payload is not None]
 
         def make(route: Route) -> Request:
             return Propose(route, payloads)
@@ -205,31 +266,33 @@ class Clerk:
 
     def command_applied(self, command: Command, outcome: Outcome) -> None:
         """Answer the caller, if it is one of this node's."""
-        if command.session != self._session:
-            return
-        call = self._pending.get(command.sequence)
-        if call is None:
-            return
-        self._finish(call)
-        if not call.future.done():
-            if outcome.error is None:
-                call.future.set_result(outcome.value)
-            else:
-                call.future.set_exception(outcome.error)
-        if self._backlog:
-            self._engine.schedule()
+        if self._pending:
+            call = self._pending.get((command.session, command.sequence))
+            if call is not None:
+                self._settle(call, outcome)
 
     def command_forgotten(self, command: Command) -> None:
-        """Tell the caller, if it is one of this node's, and give the session up."""
-        if command.session == self._session and command.sequence in self._pending:
-            self.command_applied(command, Outcome(None, OutcomeUnknown(_FORGOTTEN)))
+        """Tell the caller, if it is one of this node's, and give its own session up."""
+        call = self._pending.get((command.session, command.sequence))
+        if call is None:
+            return
+        is_own = command.session == self._session
+        if is_own or call.is_repeated:
+            self._settle(call, Outcome(None, OutcomeUnknown(_FORGOTTEN)))
+        else:
+            self._settle(call, Outcome(None, SessionLost(_LOST)))
+        if is_own:
             self._leave_session()
 
     def session_opened(self, index: int, opener: str) -> None:
-        """Take the session, if it is the one that this clerk asked for."""
+        """Take the session, if it is the one that this clerk asked for, or a client of its."""
+        if (call := self._pending.get(opener)) is not None:
+            self._settle(call, Outcome(index))
         is_new = index > self._engine.recovered_index
         if opener == self._opener and is_new and self._session is None:
             self._session = index
+            self._backlog = self._sessionless | self._backlog
+            self._sessionless.clear()
             self._engine.schedule()
 
     def was_reset(self) -> None:
@@ -241,35 +304,59 @@ class Clerk:
         self._engine.schedule()
         if self._session is None:
             self._is_session_asked = False  # it may have been opened, and was not seen
-            return
-        session = sessions.get(self._session)
-        if session is None:
-            return self._leave_session()
-        for sequence, call in list(self._pending.items()):
-            outcome = session.outcomes.get(sequence)
-            if outcome is not None and call.command is not None:
-                self.command_applied(call.command, outcome)
+        elif self._session not in sessions:
+            self._leave_session()
+        for call in list(self._pending.values()):
+            if isinstance(call.payload, Command):
+                session = sessions.get(call.payload.session)
+                outcomes = session.outcomes if session is not None else {}
+                if (outcome := outcomes.get(call.payload.sequence)) is not None:
+                    self._settle(call, outcome)
+                    continue
+            call.is_repeated = call.is_proposed
+        self._queue = deque(self._pending.values())  # what became of them may not have been seen
 
     def _leave_session(self) -> None:
         """The session was evicted: the next commands get another."""
+        session, self._session = self._session, None
         self._opener += "'"
-        self._session, self._is_session_asked = None, False
+        self._is_session_asked = False
         for call in list(self._pending.values()):
-            self._finish(call)
-            _fail(call, OutcomeUnknown('the session of the command was evicted'))
-        self._queue.clear()
+            if isinstance(call.payload, Command) and call.payload.session == session:
+                self._finish(call)
+                _fail(call, OutcomeUnknown('the session of the command was evicted'))
 
     # the ends of calls
 
+    def _settle(self, call: Call, outcome: Outcome) -> None:
+        """Tell everyone who waits for the call what became of it."""
+        self._finish(call)
+        for one in (call, *self._twins_of(call)):
+            if not one.future.done():
+                if outcome.error is None:
+                    one.future.set_result(outcome.value)
+                else:
+                    one.future.set_exception(outcome.error)
+        if self._backlog:
+            self._engine.schedule()
+
+    def _twins_of(self, call: Call) -> Sequence[Call]:
+        return self._twins.pop(call.key, ()) if self._twins and call.key is not None else ()
+
     def _finish(self, call: Call) -> None:
-        if call.command is None:
-            self._backlog.pop(call, None)
-        elif self._pending.pop(call.command.sequence, None) is call:
+        if call.key is not None and self._pending.get(call.key) is call:
+            del self._pending[call.key]
             self._pending_size -= call.size
+        else:
+            self._backlog.pop(call, None)
+            self._sessionless.pop(call, None)
 
     def drop(self, call: Call) -> None:
         """The caller went away; the command may still be applied."""
         self._finish(call)
+        for twin in self._twins_of(call):
+            if twin is not call and not twin.future.done():
+                self._backlog[twin] = None
         self._engine.schedule()
 
     def _expire(self, call: Call) -> None:
@@ -292,8 +379,11 @@ class Clerk:
 
     def _fail_all(self, error: ConsensualError) -> None:
         self._cancel_retry()
-        calls = [*self._pending.values(), *self._backlog]
+        twins = [twin for twins in self._twins.values() for twin in twins]
+        calls = [*self._pending.values(), *twins, *self._sessionless, *self._backlog]
         self._backlog.clear()
+        self._sessionless.clear()
+        self._twins.clear()
         self._queue.clear()
         for call in calls:
             self._finish(call)
@@ -308,6 +398,10 @@ class Clerk:
 _FORGOTTEN = (
     'the command came again after its session was closed or had moved on: '
     'whether it was applied before is not known'
+)
+_LOST = (
+    'the command was not applied: its session was closed, or evicted for others, or had moved on; '
+    'open another one'
 )
 
 

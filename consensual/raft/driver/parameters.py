@@ -32,6 +32,21 @@ def encode(action: str, parameters: Any) -> str:
         ) from error
     if decoded != parameters:
         check_equal(parameters, decoded, f'the parameters of {action!r}: value')
+    _check_bounds(action, data, decoded)
+    return data.decode()
+
+
+def check(action: str, text: str) -> None:
+    """Check parameters that come as JSON text. Raises as `encode` does."""
+    try:
+        data = text.encode()
+        decoded = decode(data)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidParameters(f'parameters of {action!r} are no JSON: {error}') from error
+    _check_bounds(action, data, decoded)
+
+
+def _check_bounds(action: str, data: bytes, decoded: Any) -> None:
     if len(data) + len(action) > SIZE_LIMIT:
         raise TooLarge(
             f'parameters of {action!r} take {len(data)} bytes; a command may take {SIZE_LIMIT}: '
@@ -39,7 +54,6 @@ def encode(action: str, parameters: Any) -> str:
         )
     if data.count(b'[') + data.count(b'{') > DEPTH_LIMIT:
         _check_depth(action, decoded)
-    return data.decode()
 
 
 def check_equal(value: Any, decoded: Any, path: str) -> None:
