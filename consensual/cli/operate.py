@@ -19,6 +19,7 @@ from consensual.cli.asking import (
     plain,
     url_argument,
 )
+from consensual.cli.status import is_same
 
 TIMEOUT, CHANGE_TIMEOUT = 5.0, 30.0
 """Seconds to try: a command or a query, and an operation on the cluster."""
@@ -141,7 +142,9 @@ async def solo(members: Members, options: argparse.Namespace) -> int:
     (node,) = members.urls
     timeout = _timeout(options, CHANGE_TIMEOUT)
     status = await members.ask('GET', '/status')
-    others = [url for url in [*status['voters'], *status['learners']] if url != status['url']]
+    others = [
+        url for url in [*status['voters'], *status['learners']] if not is_same(url, status['url'])
+    ]
     if others and not options.yes:
         warning = (
             f'{node} is in a cluster with {plain(" ".join(others))}. After solo it is in another '

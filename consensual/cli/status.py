@@ -19,6 +19,12 @@ NUMBERS = ('last_index', 'commit_index', 'applied_index', 'snapshot_index')
 TIMEOUT = 3.0
 """Seconds within which a member answers, or is shown as one that doesn't."""
 
+WAIT_TIMEOUT, WAIT_INTERVAL = 30.0, 0.2
+"""Seconds for which --wait waits, and from one look to the next."""
+
+LAG_LIMIT = 1000
+"""Entries that a member may have still to apply and count as caught up, as for `GET /ready`."""
+
 INTERVAL = 2.0
 """Seconds from one table to the next."""
 
@@ -30,11 +36,20 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         '--watch', action='store_true', help=f'again every {INTERVAL:g} s, until interrupted'
     )
+    parser.add_argument(
+        '--wait',
+        type=int,
+        metavar='N',
+        help='first wait until N members vote, all of them answer, follow the leader and have '
+        f'caught up; for {WAIT_TIMEOUT:g} s, or as --timeout says',
+    )
     add_options(parser, show)
 
 
 async def show(members: Members, options: argparse.Namespace) -> int:
     """Print the cluster; tell by the exit status whether it has a leader."""
+    if options.wait is not None:
+        await wait_for(members, options.wait, options.timeout or WAIT_TIMEOUT)
     while True:
         leader = None
         try:
@@ -53,13 +68,51 @@ async def show(members: Members, options: argparse.Namespace) -> int:
         await asyncio.sleep(INTERVAL)
 
 
+async def wait_for(members: Members, voters: int, timeout: float) -> None:
+    """Wait until so many vote and all is well. Raises `AskingError` when it does not come to it."""
+    reason = ''
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    reason = why_not_well(await look(members, TIMEOUT), voters)
+                except AskingError as error:
+                    reason = str(error)
+                if not reason:
+                    return
+                await asyncio.sleep(WAIT_INTERVAL)
+    except TimeoutError:
+        raise AskingError(f'not after {timeout:g} s: {reason}', UNAVAILABLE) from None
+
+
+def why_not_well(cluster: dict[str, Any], voters: int) -> str:
+    """Return what is still missing; nothing when all is well."""
+    if cluster['leader'] is None:
+        return 'nobody leads'
+    if not cluster['stable']:
+        return 'membership is being changed'
+    if cluster['voters'] != voters:
+        return f'{cluster["voters"]} vote, not {voters}'
+    committed = max(status.get('commit_index', 0) for status in cluster['members'])
+    for status in cluster['members']:
+        if 'error' in status:
+            return str(status['error'])
+        if status['failure'] is not None:
+            return f'{status["url"]} has failed: {status["failure"]}'
+        if not is_same(status['leader'], cluster['leader']):
+            return f'{status["url"]} does not follow {cluster["leader"]}'
+        if committed - status['applied_index'] > LAG_LIMIT:
+            return f'{status["url"]} has {committed - status["applied_index"]} entries to apply'
+    return ''
+
+
 async def look(members: Members, timeout: float) -> dict[str, Any]:
     """Return what the first member that answers knows of the cluster, and what each one says.
 
     Raises `AskingError` when none of those given answers.
     """
     seen = await members.ask('GET', '/status', timeout=timeout)
-    names = dict.fromkeys([*seen['voters'], *seen['learners']]) or {seen['url']: None}
+    names = [*seen['voters'], *seen['learners']] or [seen['url']]
     statuses = await asyncio.gather(*(_status_of(members, name, seen, timeout) for name in names))
     said = [status for status in statuses if 'error' not in status]
     inside = [status for status in said if status['cluster_id'] == seen['cluster_id']] or [seen]
@@ -68,6 +121,7 @@ async def look(members: Members, timeout: float) -> dict[str, Any]:
         'cluster_id': seen['cluster_id'],
         'leader': newest['leader'],
         'stable': newest['stable'],
+        'voters': len(newest['voters']),
         'members': statuses,
     }
 
@@ -75,7 +129,7 @@ async def look(members: Members, timeout: float) -> dict[str, Any]:
 async def _status_of(
     members: Members, name: str, seen: dict[str, Any], timeout: float
 ) -> dict[str, Any]:
-    if name == seen['url']:
+    if is_same(name, seen['url']):
         return seen
     try:
         status: dict[str, Any] = await members.ask_one(URL(name), 'GET', '/status', timeout=timeout)
@@ -120,7 +174,13 @@ def _note(status: dict[str, Any], cluster: dict[str, Any]) -> str:
         return str(status['failure'])
     if status['cluster_id'] != cluster['cluster_id']:
         return 'not in this cluster'
-    return 'learner' if status['url'] in status['learners'] else ''
+    is_learner = any(is_same(url, status['url']) for url in status['learners'])
+    return 'learner' if is_learner else ''
+
+
+def is_same(one: Optional[str], other: Optional[str]) -> bool:
+    """Compare as URLs: with and without the slash at the end they name the same node."""
+    return one is not None and other is not None and URL(one) == URL(other)
 
 
 def _name(url: Optional[str]) -> str:

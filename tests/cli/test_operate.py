@@ -1,5 +1,6 @@
 """The operator's commands, as somebody who types them sees it."""
 
+import asyncio
 import io
 import json
 from pathlib import Path
@@ -44,6 +45,22 @@ async def test_status_as_json_is_one_line_for_programs(capsys: Output) -> None:
         assert cluster['cluster_id'] == nodes[0].status.cluster_id
     assert cluster['leader'].removesuffix('/') == str(nodes[0].url)
     assert [member['role'] for member in cluster['members']].count('leader') == 1
+
+
+async def test_status_waits_until_all_is_well(capsys: Output) -> None:
+    async with nodes_served(3) as nodes:
+        wait = 'status', '--node', nodes[0].url, '--wait'
+        assert await consensual(*wait, 1, '--timeout', '0.1') == 3
+        assert 'nobody leads' in capsys.readouterr().err
+        assert await nodes[0].solo() is None
+        assert await consensual(*wait, 1) == 0
+        assert await consensual(*wait, 3, '--timeout', '0.1') == 3
+        assert '1 vote, not 3' in capsys.readouterr().err
+        waiting = asyncio.create_task(consensual(*wait, 3))
+        assert await nodes[0].attach_nodes([node.url for node in nodes[1:]]) is None
+        assert await waiting == 0
+        await nodes[2].stop()
+        assert await consensual(*wait, 3, '--timeout', '0.1') == 3
 
 
 async def test_status_names_members_that_do_not_answer(capsys: Output) -> None:
@@ -105,6 +122,8 @@ async def test_solo_and_reset_ask_before_they_do_harm(
         monkeypatch.setattr('sys.stdin', Terminal('yes\n'))
         assert await consensual('solo', '--node', nodes[1].url) == 0
         assert nodes[1].status.cluster_id != cluster_id
+        monkeypatch.setattr('sys.stdin', io.StringIO())
+        assert await consensual('solo', '--node', nodes[1].url) == 0  # nobody is left behind
 
 
 async def test_call_runs_actions_and_queries(
