@@ -82,6 +82,7 @@ class Applier:
     """Applies entries, tells the listener, and remembers outcomes by session.
 
     applied_index: the last entry that was applied here.
+    can_snapshot: the state machine can be taken a snapshot of, and be restored from one.
     spoiled_by: why the state is not that of any entry, so that nothing can be
         applied to it any more; None as long as all is well.
     """
@@ -101,6 +102,7 @@ class Applier:
             name for name, processor in processors.items() if takes_context(processor)
         }
         self._state_machine = state_machine
+        self.can_snapshot = isinstance(state_machine, Snapshotting)
         self._logger = logger
         self._on_failure = on_failure
         self._sessions: Sessions[Outcome] = Sessions()
@@ -175,11 +177,6 @@ class Applier:
                 self._state_machine.reset()
             except Exception as error:  # noqa: BLE001 - the user's: there is no going on
                 self._fail(f'reset() of the state machine raised {_text_of(error)}')
-
-    @property
-    def can_snapshot(self) -> bool:
-        """The state machine can be taken a snapshot of, and be restored from one."""
-        return isinstance(self._state_machine, Snapshotting)
 
     def capture(self) -> Capture:
         """Take a snapshot of everything; to be called between commands.
