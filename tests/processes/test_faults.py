@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from consensual.http import Client
 from tests.processes.cluster import Cluster, Process, cluster_of, eventually
 from tests.processes.load import load_on
 
@@ -120,3 +121,33 @@ async def test_member_that_lost_its_data_is_taken_in_again(cluster: Cluster) -> 
         await lost.start()
         await load.more(SOME)
     await eventually(cluster.is_whole)
+
+
+async def test_client_notices_nothing_of_a_leader_that_is_terminated(cluster: Cluster) -> None:
+    leader = await cluster.leader()
+    done, is_over = 0, asyncio.Event()
+    changed = asyncio.Condition()
+
+    async def write(client: Client, number: int) -> None:
+        nonlocal done
+        while not is_over.is_set():
+            await client.execute('put', {'key': f'{number}', 'value': number})
+            done += 1
+            async with changed:
+                changed.notify_all()
+
+    async def more() -> None:
+        wanted = done + SOME
+        async with changed:
+            await changed.wait_for(lambda: done >= wanted)
+
+    async with (
+        Client([process.url for process in cluster.processes]) as client,
+        asyncio.TaskGroup() as group,  # a command that fails ends it
+    ):
+        for number in range(8):
+            group.create_task(write(client, number))
+        await more()
+        assert await leader.terminate() == 0
+        await more()
+        is_over.set()
