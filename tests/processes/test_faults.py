@@ -17,6 +17,9 @@ pytestmark = pytest.mark.asyncio
 LIMIT = 50
 """Seconds that a test may take."""
 
+DEFAULT_TIMEOUT = 5.0
+"""Seconds that a command tries unless told otherwise: nobody needs more at an orderly end."""
+
 SOME = 40
 """Operations that are to succeed before something happens, and after."""
 
@@ -85,7 +88,7 @@ async def test_leader_that_is_suspended_finds_itself_replaced(cluster: Cluster) 
 
 
 async def test_leader_that_is_terminated_costs_no_command(cluster: Cluster) -> None:
-    async with load_on(cluster.members, clients=12) as load:
+    async with load_on(cluster.members, clients=12, timeout=DEFAULT_TIMEOUT) as load:
         await load.more(SOME)
         leader = await cluster.leader()
         assert await leader.terminate() == 0
@@ -99,7 +102,7 @@ async def test_leader_that_is_terminated_costs_no_command(cluster: Cluster) -> N
 async def test_all_are_restarted_one_after_another_at_the_cost_of_no_command(
     cluster: Cluster,
 ) -> None:
-    async with load_on(cluster.members, clients=12) as load:
+    async with load_on(cluster.members, clients=12, timeout=DEFAULT_TIMEOUT) as load:
         for process in cluster.processes:
             await load.more(SOME)
             assert await process.terminate() == 0
