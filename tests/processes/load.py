@@ -27,13 +27,14 @@ class Load:
     failed: the operations of which nothing was done; unknown: those that may be done.
     """
 
-    def __init__(self, members: Members, *, seed: int) -> None:
+    def __init__(self, members: Members, *, seed: int, timeout: float) -> None:
         self.history = History(asyncio.get_running_loop().time, outcome_of=outcome_of)
         self.done = 0
         self.failed: list[str] = []
         self.unknown: list[str] = []
         self._members = members
         self._seed = seed
+        self._timeout = timeout
         self._values = count(1)
         self._changed = asyncio.Condition()
         self._is_over = False
@@ -101,7 +102,9 @@ class Load:
 
     async def _ask_one(self, url: URL, request: tuple[Any, ...]) -> Any:
         async def ask(name: str, **parameters: Any) -> Any:
-            return await self._members.ask_one(url, 'POST', f'/{name}', parameters, timeout=TIMEOUT)
+            return await self._members.ask_one(
+                url, 'POST', f'/{name}', parameters, timeout=self._timeout
+            )
 
         match request:
             case ('get', key):
@@ -125,10 +128,13 @@ def outcome_of(error: BaseException) -> Outcome:
 
 @asynccontextmanager
 async def load_on(
-    members: Members, *, clients: int = CLIENTS, seed: int = 1
+    members: Members, *, clients: int = CLIENTS, seed: int = 1, timeout: float = TIMEOUT
 ) -> AsyncIterator[Load]:
-    """Yield a load that goes on until the end of the block; its history is checked there."""
-    load = Load(members, seed=seed)
+    """Yield a load that goes on until the end of the block; its history is checked there.
+
+    timeout: seconds that each operation tries; short ones leave more outcomes unknown.
+    """
+    load = Load(members, seed=seed, timeout=timeout)
     async with asyncio.TaskGroup() as group:
         for number in range(clients):
             group.create_task(load.run(number))

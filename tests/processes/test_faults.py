@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from consensual.http import Client
 from tests.processes.cluster import Cluster, Process, cluster_of, eventually
 from tests.processes.load import load_on
 
@@ -15,6 +16,9 @@ pytestmark = pytest.mark.asyncio
 
 LIMIT = 50
 """Seconds that a test may take."""
+
+DEFAULT_TIMEOUT = 5.0
+"""Seconds that a command tries unless told otherwise: nobody needs more at an orderly end."""
 
 SOME = 40
 """Operations that are to succeed before something happens, and after."""
@@ -84,7 +88,7 @@ async def test_leader_that_is_suspended_finds_itself_replaced(cluster: Cluster) 
 
 
 async def test_leader_that_is_terminated_costs_no_command(cluster: Cluster) -> None:
-    async with load_on(cluster.members, clients=12) as load:
+    async with load_on(cluster.members, clients=12, timeout=DEFAULT_TIMEOUT) as load:
         await load.more(SOME)
         leader = await cluster.leader()
         assert await leader.terminate() == 0
@@ -98,7 +102,7 @@ async def test_leader_that_is_terminated_costs_no_command(cluster: Cluster) -> N
 async def test_all_are_restarted_one_after_another_at_the_cost_of_no_command(
     cluster: Cluster,
 ) -> None:
-    async with load_on(cluster.members, clients=12) as load:
+    async with load_on(cluster.members, clients=12, timeout=DEFAULT_TIMEOUT) as load:
         for process in cluster.processes:
             await load.more(SOME)
             assert await process.terminate() == 0
@@ -120,3 +124,33 @@ async def test_member_that_lost_its_data_is_taken_in_again(cluster: Cluster) -> 
         await lost.start()
         await load.more(SOME)
     await eventually(cluster.is_whole)
+
+
+async def test_client_notices_nothing_of_a_leader_that_is_terminated(cluster: Cluster) -> None:
+    leader = await cluster.leader()
+    done, is_over = 0, asyncio.Event()
+    changed = asyncio.Condition()
+
+    async def write(client: Client, number: int) -> None:
+        nonlocal done
+        while not is_over.is_set():
+            await client.execute('put', {'key': f'{number}', 'value': number})
+            done += 1
+            async with changed:
+                changed.notify_all()
+
+    async def more() -> None:
+        wanted = done + SOME
+        async with changed:
+            await changed.wait_for(lambda: done >= wanted)
+
+    async with (
+        Client([process.url for process in cluster.processes]) as client,
+        asyncio.TaskGroup() as group,  # a command that fails ends it
+    ):
+        for number in range(8):
+            group.create_task(write(client, number))
+        await more()
+        assert await leader.terminate() == 0
+        await more()
+        is_over.set()
