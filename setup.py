@@ -25,7 +25,10 @@ setup(
     ],
     packages=find_packages(include=['consensual', 'consensual.*']),
     package_data={'consensual': ['py.typed']},
-    entry_points={'pytest11': ['consensual = consensual.testing.plugin']},
+    entry_points={
+        'console_scripts': ['consensual = consensual.cli:script'],
+        'pytest11': ['consensual = consensual.testing.plugin'],
+    },
     python_requires='>=3.11',
     install_requires=(here / 'requirements.txt').read_text().split(),
     extras_require={'http': ['aiohttp>=3.10', 'prometheus-client>=0.20']},

@@ -2,6 +2,6 @@
 
 import sys
 
-from consensual.cli import main
+from consensual.cli import script
 
-sys.exit(main(sys.argv[1:]))
+sys.exit(script())

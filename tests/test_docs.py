@@ -8,9 +8,11 @@ point, or of three digits or more, for any number; spaces for any number of them
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -26,7 +28,8 @@ from consensual.testing import (
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'testing.md'
-PAGES = PAGE, *(ROOT / 'docs' / f'{name}.md' for name in ('machines', 'rest', 'client', 'http'))
+NAMES = 'machines', 'rest', 'client', 'http', 'operations'
+PAGES = PAGE, *(ROOT / 'docs' / f'{name}.md' for name in NAMES)
 BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 OPTIONS = '-p no:cacheprovider', '-W error', '-o asyncio_default_fixture_loop_scope=function'
 KINDS = Simulation, SimulatedNode, Network
@@ -89,7 +92,7 @@ def run(command: str, folder: Path) -> str:
         command,
         shell=True,
         cwd=folder,
-        env=environment(),
+        env=environment() | {'PATH': f'{installed(folder)}{os.pathsep}{environment()["PATH"]}'},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding='utf-8',
@@ -97,6 +100,25 @@ def run(command: str, folder: Path) -> str:
         check=False,
     )
     return done.stdout
+
+
+def installed(folder: Path) -> Path:
+    """Return where the console script is, as if the package had been installed."""
+    path = folder / '.bin' / 'consensual'
+    if not path.exists():
+        path.parent.mkdir()
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m consensual "$@"\n')
+        path.chmod(0o755)
+    return path.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Yield a folder to follow a page in; end the processes whose ids are left in `*.pid` there."""
+    yield tmp_path
+    for path in tmp_path.glob('*.pid'):
+        with suppress(ProcessLookupError):
+            os.kill(int(path.read_text()), signal.SIGKILL)
 
 
 def change(folder: Path, diff: str) -> None:
@@ -111,7 +133,7 @@ def change(folder: Path, diff: str) -> None:
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
-def test_page_can_be_followed_from_its_beginning_to_its_end(page: Path, tmp_path: Path) -> None:
+def test_page_can_be_followed_from_its_beginning_to_its_end(page: Path, folder: Path) -> None:
     """Whoever makes the files and types the commands sees what the page shows."""
     ran: list[str] = []
     for language, text in blocks(page):
@@ -119,19 +141,19 @@ def test_page_can_be_followed_from_its_beginning_to_its_end(page: Path, tmp_path
             case 'python':
                 name = re.match(r'# ([\w.]+)\n', text)
                 assert name is not None, f'an example has no name: {text}'
-                (tmp_path / name[1]).write_text(text, encoding='utf-8')
+                (folder / name[1]).write_text(text, encoding='utf-8')
             case 'diff':
-                change(tmp_path, text)
+                change(folder, text)
             case 'console':
                 for command, expected in commands(text):
                     ran.append(command)
-                    output = run(command, tmp_path)
+                    output = run(command, folder)
                     assert pattern_of(expected).fullmatch(output), f'$ {command}\n{output}'
             case _:
                 pytest.fail(f'nobody runs what is {language}: {text}')
-    others = {path.name for path in tmp_path.glob('test_*.py')} - set(' '.join(ran).split())
+    others = {path.name for path in folder.glob('test_*.py')} - set(' '.join(ran).split())
     if others:
-        output = run(f'python -m pytest {" ".join(sorted(others))}', tmp_path)
+        output = run(f'python -m pytest {" ".join(sorted(others))}', folder)
         assert re.search(r'= \d+ passed(, \d+ skipped)? in ', output), output
 
 
@@ -168,3 +190,13 @@ def test_links_lead_to_files(page: Path) -> None:
     targets = re.findall(r'\]\((?!http)([^)#]+)\)', page.read_text(encoding='utf-8'))
     assert targets
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_alerts_ask_for_figures_that_there_are() -> None:
+    """Each figure in the example alerts is in the table of metrics."""
+    rules = (ROOT / 'deploy' / 'alerts.yml').read_text(encoding='utf-8')
+    asked = set(re.findall(r'\bconsensual_[a-z_]+', rules))
+    page = (ROOT / 'docs' / 'rest.md').read_text(encoding='utf-8')
+    known = set(re.findall(r'\bconsensual_[a-z_]+', page))
+    assert {name.removesuffix('_bucket') for name in asked} - known == set()
+    assert asked

@@ -1,4 +1,4 @@
-"""The command line: `python -m consensual COMMAND`."""
+"""The command line: `consensual COMMAND`, or `python -m consensual COMMAND`."""
 
 import argparse
 import os
@@ -6,24 +6,34 @@ import sys
 from collections.abc import Sequence
 
 from consensual import __version__
-from consensual.cli import demo, replay, storage
+from consensual.cli import demo, kv, operate, replay, serve, status, storage
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command; return the exit status: 0, 1 when it failed, 2 for bad input."""
-    parser = argparse.ArgumentParser(
-        prog='python -m consensual', description='Raft for asyncio programs.'
-    )
+    """Run a command; return the exit status: 0, 1 when it failed, 2 for bad input.
+
+    Commands that ask a cluster tell more by it: see `asking.EXIT_STATUSES`.
+    """
+    parser = argparse.ArgumentParser(prog='consensual', description='Raft for asyncio programs.')
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(title='commands', required=True, metavar='COMMAND')
+    serve.add_to(commands)
+    status.add_to(commands)
+    operate.add_to(commands)
+    kv.add_to(commands)
     demo.add_to(commands)
     replay.add_to(commands)
     storage.add_to(commands)
     options = parser.parse_args(arguments)
     try:
-        status: int = options.run(options)
+        result: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return status
+    return result
+
+
+def script() -> int:
+    """Run the command that the process was given; the entry point of the console script."""
+    return main(sys.argv[1:])

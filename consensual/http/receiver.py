@@ -1,12 +1,14 @@
 """The receiver: one port where a node takes messages of its peers, and is asked by REST."""
 
 import ssl
+from asyncio import sleep
 from typing import Any, Optional, Self
 
 from aiohttp import web
 from yarl import URL
 
 from consensual.http.clients import Clients
+from consensual.http.draining import Requests
 from consensual.http.peers import Peers
 from consensual.http.rest import Rest
 from consensual.http.security import Access, check_address
@@ -18,6 +20,10 @@ from consensual.raft.errors import InvalidParameters
 
 SHUTDOWN_TIMEOUT = 2.0
 """Seconds that requests under way are given when the receiver stops."""
+
+LINGER = 0.25
+"""Seconds for which whoever is connected is told that the node stops: else a request that is on its
+way when its connection is closed would have an unknown outcome."""
 
 
 class Receiver(_Receiver):
@@ -57,6 +63,7 @@ class Receiver(_Receiver):
         self._access = Access(peer_token=peer_token, client_token=client_token)
         check_address(self._host, self._access, ssl, insecure=insecure)
         self._runner: Optional[web.AppRunner] = None
+        self._requests = Requests()
 
     def __repr__(self) -> str:
         return f'Receiver({self._node!r}, running={self.is_running})'
@@ -71,6 +78,7 @@ class Receiver(_Receiver):
 
         Where it listens, and with what security, is its own business; tokens are asked for.
         """
+        self._requests.install(app)
         Peers(self._node, self._access, self._tell_lost).install(app)
         if isinstance(self._node, Node):
             Clients(self._node, self._access).install(app)
@@ -104,6 +112,19 @@ class Receiver(_Receiver):
             self._runner = None
             await runner.cleanup()
             raise
+
+    async def drain(self, timeout: float) -> None:
+        """Refuse new requests, answer those under way, then take no new connections.
+
+        The orderly way to an end: have a leader hand over, then this, stop the node, stop the
+        receiver. The node's messages are taken meanwhile.
+        timeout: seconds that the answers are waited for.
+        """
+        await self._requests.drain(timeout)
+        if self._runner is not None:
+            for site in tuple(self._runner.sites):
+                await site.stop()
+            await sleep(LINGER)
 
     async def stop(self) -> None:
         """Close the port and all connections; stopped already, do nothing."""

@@ -14,7 +14,7 @@ from asyncio import (
 )
 from collections.abc import Collection, Mapping
 from random import Random
-from typing import Any, Optional
+from typing import Any, Optional, Self
 
 import msgspec
 from aiohttp import (
@@ -133,6 +133,12 @@ class Sender(_Sender):
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     # what its links need
 

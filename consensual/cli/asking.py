@@ -1,0 +1,289 @@
+"""Asking a cluster over REST: which members to ask, with what token, and what the answer means.
+
+What is asked is each command's own business.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import ssl
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Optional, Self
+
+from yarl import URL
+
+from consensual.cli.config import (
+    TOKEN_VARIABLE,
+    ConfigError,
+    client_context,
+    node_url,
+    read_token,
+)
+
+DONE, FAILED, MISUSED, UNAVAILABLE, UNKNOWN, FORBIDDEN = range(6)
+"""Exit statuses; EXIT_STATUSES tells what they mean."""
+
+EXIT_STATUSES = """exit status:
+  0  done
+  1  refused, with the reason; of `kv get`: no such key; of `kv cas`: not as expected
+  2  bad input: nothing was asked
+  3  nothing was done: nobody could be reached, or nobody leads; try again
+  4  the outcome is unknown: it may be done or not; look before you do it again
+  5  not allowed: no token, a wrong one, or a certificate that is not trusted
+"""
+
+NODES_VARIABLE = 'CONSENSUAL_NODES'
+GRACE = 2.0
+"""Seconds that an answer may be late, by its own deadline."""
+
+CONNECT_TIMEOUT = 3.0
+"""Seconds after which a node that takes no connection is left for the next one."""
+
+_STATUSES = {
+    401: FORBIDDEN,
+    403: FORBIDDEN,
+    421: UNAVAILABLE,
+    503: UNAVAILABLE,
+    504: UNKNOWN,
+}
+
+
+class AskingError(Exception):
+    """There is no result; the text says why.
+
+    status: the exit status that says the same.
+    """
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Unreachable(AskingError):
+    """No connection was made, so nothing was done."""
+
+
+class Members:
+    """Some members of a cluster, asked one after another until one can be reached.
+
+    urls: of the members.
+    token: that of clients, None without one.
+    context: how TLS is done, for `https` URLs.
+
+    A context manager, on a running loop.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[URL],
+        *,
+        token: Optional[str] = None,
+        context: Optional[ssl.SSLContext] = None,
+    ) -> None:
+        self.urls = tuple(urls)
+        self._headers = {} if token is None else {'Authorization': f'Bearer {token}'}
+        self._context = context
+        self._session: Any = None
+
+    def __repr__(self) -> str:
+        return f'Members({", ".join(map(str, self.urls))})'
+
+    async def __aenter__(self) -> Self:
+        from aiohttp import ClientSession, ClientTimeout  # noqa: PLC0415 - an extra
+
+        self._session = ClientSession(
+            headers=self._headers, timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        await self._session.close()
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, timeout: float = 5.0, **query: str
+    ) -> Any:
+        """Return the result; from the first member that takes the connection.
+
+        body: sent as JSON, unless None.
+        timeout: seconds that the node is to try.
+
+        Raises `AskingError`.
+        """
+        unreachable = []
+        for url in self.urls:
+            try:
+                return await self.ask_one(url, method, path, body, timeout=timeout, **query)
+            except Unreachable as error:
+                unreachable.append(str(error))
+        raise Unreachable('; '.join(unreachable), UNAVAILABLE)
+
+    async def ask_one(
+        self,
+        url: URL,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        timeout: float = 5.0,
+        **query: str,
+    ) -> Any:
+        """Return the result from that node. Raises `AskingError`."""
+        import aiohttp  # noqa: PLC0415 - an extra
+
+        data = None if body is None else json.dumps(body, allow_nan=False).encode()
+        target = URL(f'{url.origin()}{path}', encoded=True).with_query(
+            query | {'timeout': f'{timeout:g}'}
+        )
+        try:
+            async with (
+                asyncio.timeout(timeout + GRACE),
+                self._session.request(
+                    method,
+                    target,
+                    data=data,
+                    ssl=self._context if self._context is not None else True,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                return _result(url, response.status, await response.read())
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise AskingError(f'{url}: {error.certificate_error}', FORBIDDEN) from error
+        except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError) as error:
+            raise Unreachable(f'{url} cannot be reached: {_reason(error)}', UNAVAILABLE) from error
+        except aiohttp.ClientSSLError as error:
+            raise AskingError(f'{url} refuses this certificate: {error}', FORBIDDEN) from error
+        except (aiohttp.ClientError, OSError) as error:
+            text = f'{url} broke the connection off: {_reason(error)}'
+            raise AskingError(text, _without_answer(method)) from error
+        except TimeoutError:
+            text = f'{url} did not answer within {timeout + GRACE:g} s'
+            raise AskingError(text, _without_answer(method)) from None
+
+
+def _result(url: URL, status: int, body: bytes) -> Any:
+    try:
+        said = json.loads(body)
+        error, result = said['error'], said['result']
+    except (ValueError, LookupError, TypeError):
+        raise AskingError(f'{url} is no node: it answered {status}', FAILED) from None
+    if status == 200:
+        return result
+    raise AskingError(str(error), _STATUSES.get(status, FAILED))
+
+
+def _without_answer(method: str) -> int:
+    return UNAVAILABLE if method == 'GET' else UNKNOWN
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, 'os_error', None) or error
+    return getattr(cause, 'strerror', None) or str(cause) or type(cause).__name__
+
+
+def add_options(
+    parser: Any, run: Callable[['Members', argparse.Namespace], Awaitable[int]]
+) -> None:
+    """Give a command the options that tell whom to ask, and what it does when asked."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXIT_STATUSES
+    group = parser.add_argument_group('the cluster')
+    group.add_argument(
+        '--node',
+        dest='nodes',
+        action='append',
+        type=url_argument,
+        metavar='URL',
+        help=f'a member to ask; again for others to try when it cannot be reached (default: those '
+        f'in {NODES_VARIABLE}, separated by spaces)',
+    )
+    group.add_argument(
+        '--token-file',
+        type=Path,
+        metavar='FILE',
+        help=f'with the token of clients (default: the one in {TOKEN_VARIABLE}, if any)',
+    )
+    for name, text in (
+        ('ca', 'authority that signed the certificates of nodes'),
+        ('cert', 'certificate of this client'),
+        ('key', 'its key'),
+    ):
+        group.add_argument(f'--tls-{name}', type=Path, metavar='FILE', help=text)
+    group.add_argument(
+        '--timeout', type=_seconds, metavar='SECONDS', help='how long to try, up to 60'
+    )
+    parser.set_defaults(run=lambda options: _run(run, options))
+
+
+def url_argument(text: str) -> URL:
+    """Return the URL of a node, for argparse."""
+    try:
+        return node_url(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 60:
+        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds above 0, up to 60')
+    return seconds
+
+
+def _run(
+    command: Callable[[Members, argparse.Namespace], Awaitable[int]], options: argparse.Namespace
+) -> int:
+    try:
+        members = members_of(options)
+        return asyncio.run(_with(members, command, options))
+    except (AskingError, ConfigError) as error:
+        status = error.status if isinstance(error, AskingError) else MISUSED
+        sys.stdout.flush()
+        print(f'consensual: {plain(str(error))}', file=sys.stderr)
+        return status
+    except ImportError as error:
+        print(f'consensual: {error}: pip install aiohttp', file=sys.stderr)
+        return MISUSED
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _with(
+    members: Members,
+    command: Callable[[Members, argparse.Namespace], Awaitable[int]],
+    options: argparse.Namespace,
+) -> int:
+    async with members:
+        return await command(members, options)
+
+
+def members_of(options: argparse.Namespace) -> Members:
+    """Return those whom the options tell to ask. Raises `ConfigError`."""
+    try:
+        urls = options.nodes or [node_url(t) for t in os.environ.get(NODES_VARIABLE, '').split()]
+    except ValueError as error:
+        raise ConfigError(f'{NODES_VARIABLE}: {error}') from error
+    if not urls:
+        raise ConfigError(f'whom to ask? Name a member with --node URL, or in {NODES_VARIABLE}')
+    context = None
+    if any(url.scheme == 'https' for url in urls):
+        context = client_context(options.tls_cert, options.tls_key, options.tls_ca)
+    return Members(urls, token=read_token(options.token_file, TOKEN_VARIABLE), context=context)
+
+
+def plain(text: str) -> str:
+    """Return the text as one line that any terminal can show: nodes may say anything."""
+    text = ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
+    encoding = sys.stdout.encoding or 'utf-8'
+    return text.encode(encoding, 'backslashreplace').decode(encoding)
