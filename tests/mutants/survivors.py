@@ -171,5 +171,19 @@ OUT_OF_REACH = (
             'test_refusal_for_identity_carries_no_term_and_changes_nothing',
         ),
     ),
+    Mutant(
+        'tells_one_of_two_who_wait',
+        Edit(
+            'driver/clerk.py',
+            '        for one in (call, *self._twins_of(call)):',
+            '        for one in (call,):',
+        ),
+        'clients of other processes are not in the soak',
+        300,
+        killed_by=(
+            'tests/api/test_gateway.py',
+            'test_two_that_wait_for_one_command_both_get_the_outcome',
+        ),
+    ),
     *RARE,
 )
