@@ -26,7 +26,7 @@ from consensual.testing import (
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'testing.md'
-PAGES = PAGE, *(ROOT / 'docs' / f'{name}.md' for name in ('machines', 'rest', 'client'))
+PAGES = PAGE, *(ROOT / 'docs' / f'{name}.md' for name in ('machines', 'rest', 'client', 'http'))
 BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 OPTIONS = '-p no:cacheprovider', '-W error', '-o asyncio_default_fixture_loop_scope=function'
 KINDS = Simulation, SimulatedNode, Network

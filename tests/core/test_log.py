@@ -260,7 +260,10 @@ TestCompactedLog.settings = hypothesis_settings(REPRODUCIBLE, stateful_step_coun
 @given(terms.filter(len), st.data())
 def test_compaction_forgets_nothing_that_is_left(own_terms, data):
     """What follows the base is as it was; of the base itself, term and stamp are kept (§7)."""
-    entries = log_of(own_terms)
+    entries = [
+        Entry(entry.term, float(index), entry.payload)
+        for index, entry in enumerate(log_of(own_terms), 1)
+    ]
     whole, log = Log(entries), Log(entries)
     base = data.draw(st.integers(0, len(entries)))
     log.compact(base)

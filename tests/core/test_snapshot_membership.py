@@ -119,8 +119,8 @@ def test_newcomer_of_a_snapshot_that_was_dropped_empties_itself(is_snapshot_of_t
     assert cluster.voters('a') == 'abcd'
 
 
-def test_dropped_newcomer_with_a_snapshot_only_asks_and_empties_itself():
-    """It got a snapshot from before its own configuration, and never heard of anything else."""
+def test_dropped_newcomer_with_a_snapshot_only_asks_and_keeps_its_history():
+    """It got a snapshot from before its own configuration; it may have voted before that."""
     core = SnapshotCore('d', stored_with('d', snapshot_of(TEN, index=8)))
     assert core.state.configuration == configuration('abc')
     core.time_out()
@@ -129,6 +129,7 @@ def test_dropped_newcomer_with_a_snapshot_only_asks_and_empties_itself():
     assert {request.route.receiver for request in requests} == {'a', 'b', 'c'}
     core.reply(requests[0], Refused(Reason.REMOVED))
     assert core.role == 'detached'
+    assert core.state.snapshot_index == 8
 
 
 def test_learner_in_a_snapshot_is_promoted_by_a_later_leader():

@@ -193,6 +193,28 @@ def test_heartbeats_go_on_during_a_transfer():
     assert (beat.entries, beat.prev_log_index) == ([], 12)
 
 
+def test_rejected_heartbeat_does_not_begin_the_transfer_anew():
+    """It tells nothing new: what the peer lacks is on its way."""
+    core = sending_leader()
+    first, *_ = core.drain(InstallSnapshot, 'c')
+    core.reply(first, answer_piece(first, CHUNK))
+    core.drain()
+    core.time_out()
+    (beat,) = core.drain(AppendEntries, 'c')
+    core.reply(beat, reject(beat, (1, 1)))
+    assert core.drain(InstallSnapshot) == [], 'the window is full, as it was'
+
+
+def test_no_entries_are_sent_beside_the_pieces():
+    """The peer could not match them before the snapshot is installed."""
+    core = sending_leader()
+    core.propose('behind the snapshot')
+    core.drain()
+    core.time_out()
+    (beat,) = core.drain(AppendEntries, 'c')
+    assert (beat.entries, beat.prev_log_index) == ([], 12)
+
+
 def test_only_heartbeats_are_sent_beside_the_pieces():
     """Also to a peer that waits for a commit, which it cannot learn of before it has the entry."""
     cluster = lagging_cluster()

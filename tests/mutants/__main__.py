@@ -1,4 +1,7 @@
-"""`python -m tests.mutants`: hunt them, and print how each ended."""
+"""`python -m tests.mutants`: hunt them, and print how each ended.
+
+With `--tests`: run the test that each of them names, instead.
+"""
 
 import argparse
 import sys
@@ -6,10 +9,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Optional
 
-from tests.mutants.catalogue import MUTANTS
-from tests.mutants.hunt import Hunted, hunt
+from tests.mutants.catalogue import MUTANTS, TESTED
+from tests.mutants.hunt import Hunted, hunt, try_tests
 from tests.mutants.mutant import Mutant
 from tests.mutants.survivors import HARMLESS, OUT_OF_REACH
+
+ALL = *MUTANTS, *TESTED, *HARMLESS, *OUT_OF_REACH
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,14 +26,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         '--only', nargs='+', metavar='NAME', help='these; those in `survivors`, too'
     )
+    parser.add_argument('--tests', action='store_true', help='those that name a test, by that test')
     parser.add_argument('--seeds', type=int, help='within so many, in place of the stated number')
     parser.add_argument('--jobs', type=int, default=1, help='how many are hunted at a time (1)')
     options = parser.parse_args(arguments)
-    by_name = {mutant.name: mutant for mutant in (*MUTANTS, *HARMLESS, *OUT_OF_REACH)}
+    by_name = {mutant.name: mutant for mutant in ALL}
     if unknown := sorted({*(options.only or ())} - by_name.keys()):
         parser.error(f'there is no mutant {", ".join(unknown)}')
-    chosen = [by_name[name] for name in options.only] if options.only else MUTANTS
-    return show(chosen, options.seeds, options.jobs)
+    named = [by_name[name] for name in options.only or ()]
+    if options.tests:
+        return show_tests(named or [mutant for mutant in ALL if mutant.killed_by[0]])
+    if options.seeds is None and (left := [item.name for item in named if not item.seeds]):
+        parser.error(f'a test is to kill {", ".join(left)}: add --tests, or --seeds to try lives')
+    return show(named or MUTANTS, options.seeds, options.jobs)
 
 
 def show(mutants: Sequence[Mutant], seeds: Optional[int] = None, jobs: int = 1) -> int:
@@ -47,11 +57,28 @@ def show(mutants: Sequence[Mutant], seeds: Optional[int] = None, jobs: int = 1) 
     _print('(none)', '', control)
     if control.seed is not None:
         print(f'the library itself broke {control.invariant}: {control.text}')
+    return _sum_up(mutants, survivors) or int(control.seed is not None)
+
+
+def show_tests(mutants: Sequence[Mutant]) -> int:
+    """Run the test that each mutant names, with it; print each."""
+    print('| mutant | what is broken | test | killed |')
+    print('|---|---|---|---|')
+    survivors = []
+    for mutant, is_killed in try_tests(mutants):
+        columns = mutant.name, mutant.rule, mutant.killed_by[1], 'yes' if is_killed else 'no'
+        print('|', ' | '.join(columns), '|', flush=True)
+        if not is_killed:
+            survivors.append(mutant.name)
+    return _sum_up(mutants, survivors)
+
+
+def _sum_up(mutants: Sequence[Mutant], survivors: Sequence[str]) -> int:
     if survivors:
         print(f'{len(mutants)} mutants, of which survive: {", ".join(survivors)}')
-    else:
-        print(f'{len(mutants)} mutants, all killed')
-    return 1 if survivors or control.seed is not None else 0
+        return 1
+    print(f'{len(mutants)} mutants, all killed')
+    return 0
 
 
 def _print(name: str, rule: str, hunted: Hunted) -> None:

@@ -21,7 +21,7 @@ class Rotten(AssertionError):
 class Edit(Struct, frozen=True):
     """One line changed.
 
-    file: under `consensual/raft`.
+    file: from `consensual/raft` on.
     before, after: what is replaced by what; of several lines one is changed, the
         others tell where it stands.
     """
@@ -45,9 +45,9 @@ class Mutant(Struct, frozen=True):
 
     edit: that line.
     rule: what is broken, with its source.
-    seeds: within how many the simulator kills it.
+    seeds: within how many the simulator kills it; 0 where that is left to a test.
     also: the other line, of a rule that two lines keep, each by itself.
-    killed_by: file and name of the test that kills it where the simulator does not.
+    killed_by: file and name of the test that kills it, whether the simulator does or not.
     """
 
     name: str

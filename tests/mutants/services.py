@@ -115,8 +115,7 @@ SERVICES = (
         Edit(
             CLERK,
             '            self._queue = deque(self._pending.values())',
-            '            [setattr(call, "key", self._backlog.setdefault(call)) for call in '
-            'self._pending.values()]',
+            '            self._backlog.update(dict.fromkeys(self._pending.values()))',
         ),
         'a retry has the same sequence (thesis §6.3)',
         50,

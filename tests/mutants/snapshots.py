@@ -18,6 +18,10 @@ COMPACTED = (
         Edit(SNAPSHOTS, INSTALL, '    if state.log.last_index >= snapshot.index:'),
         'a log that conflicts with a snapshot is dropped (§7)',
         400,
+        killed_by=(
+            'tests/paper/test_7_log_compaction.py',
+            'test_log_without_the_last_entry_of_the_snapshot_is_discarded',
+        ),
     ),
     Mutant(
         'snapshot_is_acknowledged_before_durable',
@@ -28,12 +32,20 @@ COMPACTED = (
         ),
         'nothing is acknowledged before it is durable (design §3, §4)',
         400,
+        killed_by=(
+            'tests/core/test_snapshot_durability.py',
+            'test_installation_is_acknowledged_when_it_is_durable',
+        ),
     ),
     Mutant(
         'every_piece_counts_as_the_last',
         Edit(SNAPSHOTS, '    if reply.is_installed:', '    if True:'),
         'a follower matches a snapshot once it has installed it (§7)',
         200,
+        killed_by=(
+            'tests/core/test_snapshot_transfer.py',
+            'test_every_answer_lets_the_next_piece_go',
+        ),
     ),
     Mutant(
         'snapshot_with_a_later_configuration',
@@ -44,6 +56,10 @@ COMPACTED = (
         ),
         'a snapshot has the latest configuration of what it covers (§7)',
         200,
+        killed_by=(
+            'tests/paper/test_7_log_compaction.py',
+            'test_snapshot_holds_the_configuration_of_its_last_entry',
+        ),
     ),
     Mutant(
         'sessions_are_not_restored',
@@ -54,6 +70,10 @@ COMPACTED = (
         ),
         'client sessions are part of a snapshot (thesis §6.3)',
         200,
+        killed_by=(
+            'tests/api/test_snapshot_transfers.py',
+            'test_sessions_survive_a_restart_of_the_whole_cluster',
+        ),
     ),
     Mutant(
         'lost_voter_leaves_by_itself',
@@ -65,6 +85,10 @@ COMPACTED = (
         ),
         'a lost voter is replaced by way of C_old,new (§6; design §4, Identity)',
         200,
+        killed_by=(
+            'tests/core/test_readmission.py',
+            'test_lost_incarnation_stays_in_the_denominator_until_the_change_is_committed',
+        ),
     ),
     Mutant(
         'undurable_entries_are_compacted',
@@ -76,6 +100,10 @@ COMPACTED = (
         ),
         'the log on the disk has no gap (design §4, Storage)',
         400,
+        killed_by=(
+            'tests/core/test_snapshots.py',
+            'test_nothing_is_dropped_that_is_not_durable',
+        ),
     ),
 )
 
