@@ -36,6 +36,12 @@ CALL_LIMIT = 4096
 TIMEOUT_LIMIT = 60.0
 """Seconds that a request may ask a node to try."""
 
+NAME_LIMIT = 4 << 10
+"""Bytes of the name of an action or a query."""
+
+TEXT_LIMIT = 8 << 10
+"""Characters of an error's text; the rest is left out."""
+
 OVERHEAD = 48
 """Characters that a request or an answer is reckoned to take beside its texts."""
 
@@ -100,9 +106,14 @@ class Failed(Struct, array_like=True, frozen=True, gc=False, tag=1):
 
 
 class Answers(Struct, array_like=True, frozen=True, gc=False):
-    """What a node sends: the URL of the leader that it knows, or nothing, and answers, if any."""
+    """What a node sends: the leader and the cluster that it knows, and answers, if any.
+
+    leader: its URL, empty when there is none.
+    cluster: the id, the same on one connection for ever: sessions mean nothing to another one.
+    """
 
     leader: str
+    cluster: str
     answers: list[Union[Done, Failed]]
 
 
@@ -155,7 +166,7 @@ def failure_of(number: int, error: Exception) -> Failed:
     kind = type(error).__name__
     if not isinstance(error, ConsensualError):
         kind = ConsensualError.__name__
-    return Failed(number, kind, str(error) or repr(error))
+    return Failed(number, kind, (str(error) or repr(error))[:TEXT_LIMIT])
 
 
 def error_of(failure: Failed) -> ConsensualError:

@@ -25,8 +25,8 @@ from consensual.http.calls import (
     encode,
 )
 
-CONNECT_TIMEOUT = 2.0
-"""Seconds after which a connection that is not up has failed."""
+CONNECT_TIMEOUT = 1.5
+"""Seconds after which a connection has failed on which the node has not said who leads."""
 
 HEARTBEAT = 1.0
 """Seconds of silence after which a node is asked whether it is still there; it has half as long."""
@@ -45,6 +45,8 @@ class Unreachable(Exception):
 class Channel:
     """One connection, from its beginning to its end.
 
+    leader: whom the node knows as such.
+    cluster: the one that the node is in, empty when it is in none; never another one.
     on_answer: called with each answer.
     on_news: called when the node knows another leader, and when the channel has ended.
     """
@@ -58,6 +60,7 @@ class Channel:
     ) -> None:
         self.url = url
         self.leader: Optional[URL] = None
+        self.cluster = ''
         self.is_over = False
         self._socket = socket
         self._on_answer = on_answer
@@ -65,6 +68,7 @@ class Channel:
         self._outbox: Outbox[Request] = Outbox()
         self._has_something = Event()
         self._told_leader = ''
+        self._was_told = Event()
         self._task: Task[None] = get_running_loop().create_task(self._run())
 
     def __repr__(self) -> str:
@@ -74,6 +78,12 @@ class Channel:
         """Have a request sent, whose texts have that many characters."""
         self._outbox.put(request, size)
         self._has_something.set()
+
+    async def greeted(self) -> None:
+        """Wait until the node has said which cluster it is in. Raises `Unreachable`."""
+        await self._was_told.wait()
+        if self.is_over:
+            raise Unreachable(f'{self.url} hung up')
 
     async def leave(self) -> None:
         """End it in order: first the node says what is not done there, and does not do it."""
@@ -99,6 +109,7 @@ class Channel:
             pass  # it has ended; why, nobody asks
         finally:
             self.is_over = True
+            self._was_told.set()
             sending.cancel()
             await wait([sending])
             self._on_news()
@@ -118,6 +129,8 @@ class Channel:
 
     def _take_frame(self, frame: bytes) -> None:
         told = decode_answers(frame)
+        self.cluster = told.cluster
+        self._was_told.set()
         for answer in told.answers:
             if not self.is_over:
                 self._on_answer(answer)
@@ -145,6 +158,7 @@ async def connect(
 ) -> Channel:
     """Return a channel to the node at that URL. Raises `Unreachable`."""
     security: Any = ssl if ssl is not None and url.scheme == 'https' else True
+    channel: Optional[Channel] = None
     try:
         async with timeout(CONNECT_TIMEOUT):
             socket = await session.ws_connect(
@@ -154,8 +168,15 @@ async def connect(
                 heartbeat=HEARTBEAT,
                 max_msg_size=ANSWER_LIMIT,
             )
-    except TimeoutError:
-        raise Unreachable(f'{url} does not answer within {CONNECT_TIMEOUT:g} s') from None
-    except (ClientError, OSError, ValueError) as error:
-        raise Unreachable(f'{url}: {error or repr(error)}') from error
-    return Channel(url, socket, on_answer, on_news)
+            channel = Channel(url, socket, on_answer, on_news)
+            await channel.greeted()
+    except BaseException as error:
+        if channel is not None:
+            await channel.close()
+        if isinstance(error, TimeoutError):
+            text = f'{url} does not answer within {CONNECT_TIMEOUT:g} s'
+            raise Unreachable(text) from None
+        if isinstance(error, (ClientError, OSError, ValueError)):
+            raise Unreachable(f'{url}: {error or repr(error)}') from error
+        raise
+    return channel

@@ -15,6 +15,7 @@ from asyncio import (
 )
 from collections import deque
 from collections.abc import Collection
+from functools import partial
 from random import Random
 from typing import Any, Literal, Optional, Self, Union
 
@@ -24,6 +25,7 @@ from yarl import URL
 
 from consensual.http.calls import (
     CALL_LIMIT,
+    NAME_LIMIT,
     TIMEOUT_LIMIT,
     Done,
     Execute,
@@ -72,10 +74,10 @@ class ClientClosed(CallerError, RuntimeError):
 
 
 class _Session:
-    """A session of the cluster: which sequences are used, and which of them are unfinished."""
+    """A session of a cluster: which sequences are used, and which of them are unfinished."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, cluster: str, number: int) -> None:
+        self.cluster, self.number = cluster, number
         self.next_sequence = 0
         self.unfinished: set[int] = set()
         self._lowest = 0
@@ -91,11 +93,13 @@ class _Session:
 class _Call:
     """One call, from its beginning until its future is done, however often it is sent.
 
+    cluster: where it was sent, the last time.
     is_in_doubt: it was sent, and no answer told what became of it.
     error: why it was refused, the last time.
     """
 
     __slots__ = (
+        'cluster',
         'deadline',
         'error',
         'future',
@@ -119,6 +123,7 @@ class _Call:
         self.deadline = loop.time() + timeout
         self.future: Future[Any] = loop.create_future()
         self.number = self.sequence = 0
+        self.cluster = ''
         self.session: Optional[_Session] = None
         self.is_in_doubt = False
         self.error: Optional[ConsensualError] = None
@@ -221,6 +226,7 @@ class Client:
         """
         if not isinstance(action, str):
             raise InvalidParameters(f'an action is named by a text, not by {action!r}')
+        _check_name(action)
         text = codec.encode(action, parameters)
         return await self._make('command', action, text, timeout)
 
@@ -244,6 +250,7 @@ class Client:
                 f'{name!r}, {consistency!r}: a query has a name, and its consistency is '
                 "'linearizable' or 'local'"
             )
+        _check_name(name)
         text = codec.encode(name, parameters)
         kind: Kind = 'read' if consistency == 'linearizable' else 'local read'
         return await self._make(kind, name, text, timeout)
@@ -287,16 +294,16 @@ class Client:
         if not self._is_opening and self._loop is not None and self._deadlines is not None:
             self._is_opening = True
             call = _Call('opening', 'opening a session', '', timeout, self._loop)
-            call.future.add_done_callback(self._end_opening)
+            call.future.add_done_callback(partial(self._end_opening, call))
             self._deadlines.add(call, timeout)
             self._enter(call)
 
-    def _end_opening(self, future: 'Future[Any]') -> None:
+    def _end_opening(self, opening: _Call, future: 'Future[Any]') -> None:
         self._is_opening = False
         waiting, self._sessionless = self._sessionless, deque()
         error = future.exception() if not future.cancelled() else None
         if error is None and not future.cancelled():
-            self._session = _Session(future.result())
+            self._session = _Session(opening.cluster, future.result())
         for call in waiting:
             if isinstance(error, ConsensualError):
                 call.error = error
@@ -310,9 +317,12 @@ class Client:
         session.unfinished.add(call.sequence)
 
     def _send(self, call: _Call, channel: Channel) -> None:
+        if call.session is not None and call.session.cluster != channel.cluster:
+            return self._lose_session(call, SessionLost('this is another cluster'))
+        call.cluster = channel.cluster
         self._last_number = call.number = self._last_number + 1
         self._sent[call.number] = call
-        channel.put(self._request_of(call), call.size)
+        return channel.put(self._request_of(call), call.size)
 
     def _request_of(self, call: _Call) -> Request:
         now = self._loop.time() if self._loop is not None else 0.0
@@ -448,6 +458,16 @@ def _doubt(call: _Call, reason: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         f'{call.name!r} may be applied or not: {reason}; read the state before doing it again'
     )
+
+
+def _check_name(name: str) -> None:
+    """Raise `InvalidParameters` for a name that no request can carry."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidParameters(f'the name {name!r} is no text: {error}') from error
+    if size > NAME_LIMIT:
+        raise InvalidParameters(f'a name may have {NAME_LIMIT} bytes, and this has {size}')
 
 
 def _address_of(seed: Union[URL, str]) -> URL:

@@ -41,10 +41,15 @@ from consensual.raft.driver.parameters import decode
 from consensual.raft.errors import (
     ConsensualError,
     InvalidParameters,
+    InvariantViolated,
+    NodeStopped,
     NoLeader,
+    NotMember,
     OutcomeUnknown,
     Overloaded,
     ProcessorFailed,
+    StorageError,
+    UnknownAction,
     UnknownQuery,
 )
 
@@ -56,6 +61,10 @@ BACKLOG = 1 << 22
 
 SLICE = 0.005
 """Seconds of queries after which the loop gets its turn."""
+
+
+_OF_A_NODE = InvariantViolated, StorageError, UnknownAction
+"""Errors that, on a node which has failed by one, say nothing about the call."""
 
 
 class Access(Protocol):
@@ -148,10 +157,11 @@ class _Connection:
         self._node = node
         self._socket = socket
         self._told_leader: Optional[str] = None
+        self._cluster = node.gateway.cluster_id
         self._outbox: Outbox[Done | Failed] = Outbox()
         self._has_something = Event()
         self._has_room = Event()
-        self._is_leaving = False
+        self._is_leaving = self._is_gone = False
         self._tickets: dict[int, Optional[Ticket]] = {}
         self._tasks: set[Task[None]] = set()
 
@@ -162,9 +172,7 @@ class _Connection:
         try:
             async for message in self._socket:
                 self._take_frame(message.data if message.type is WSMsgType.BINARY else b'')
-                while self._outbox.size > BACKLOG and not sending.done():
-                    self._has_room.clear()
-                    await self._has_room.wait()
+                await self._until_room()
         except BadFrame as error:
             self._node.logger.warning('a client of %s is sent away: %s', self._node.url, error)
             await self._socket.close(code=WSCloseCode.POLICY_VIOLATION)
@@ -177,12 +185,25 @@ class _Connection:
                 task.cancel()
             await wait([sending, *self._tasks])
 
+    async def _until_room(self) -> None:
+        """Wait for a client that does not read its answers."""
+        while self._outbox.size > BACKLOG and not self._is_gone:
+            self._has_room.clear()
+            await self._has_room.wait()
+
     async def close(self) -> None:
         """Send the client away; it finds another node."""
         await self._socket.close(code=WSCloseCode.GOING_AWAY)
 
+    @property
+    def _has_moved(self) -> bool:
+        """The node is in another cluster, where the client's session means nothing."""
+        return self._node.gateway.cluster_id != self._cluster
+
     def tell_leader(self) -> None:
         """Have the client told who leads, if that is new."""
+        if self._has_moved:
+            self._say_good_bye()
         if self._told_leader != (self._node.gateway.leader or ''):
             self._has_something.set()
 
@@ -193,7 +214,7 @@ class _Connection:
                 self._has_something.clear()
                 while self._outbox or self._told_leader != (self._node.gateway.leader or ''):
                     self._told_leader = self._node.gateway.leader or ''
-                    frame = encode(Answers(self._told_leader, self._outbox.take()))
+                    frame = encode(Answers(self._told_leader, self._cluster, self._outbox.take()))
                     await self._socket.send_bytes(frame)
                     self._has_room.set()
                 if self._is_leaving:
@@ -201,6 +222,7 @@ class _Connection:
         except (ClientConnectionResetError, OSError):
             return  # it has gone; whoever reads from it notices, too
         finally:
+            self._is_gone = True
             self._has_room.set()
 
     # what is asked
@@ -210,6 +232,10 @@ class _Connection:
             requests = decode_requests(frame)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise BadFrame(f'this is no frame: {error}') from error
+        if self._has_moved:
+            for request in requests:
+                self._fail(request.number, NotMember('the node has come into another cluster'))
+            return self._say_good_bye()
         reads: list[Query] = []
         for request in requests:
             if request.number in self._tickets:
@@ -220,6 +246,7 @@ class _Connection:
                 self._fail(request.number, error)
         if reads:
             self._begin(self._read(reads))
+        return None
 
     def _take(self, request: Request, reads: list[Query]) -> None:
         number = request.number
@@ -265,6 +292,10 @@ class _Connection:
                     self._fail(number, OutcomeUnknown('its client left this node before the end'))
                 else:
                     self._fail(number, NoLeader('it was not done: no leader was found'))
+        self._say_good_bye()
+
+    def _say_good_bye(self) -> None:
+        """End the connection once all answers are sent."""
         self._is_leaving = True
         self._has_something.set()
 
@@ -299,6 +330,8 @@ class _Connection:
 
     def _fail(self, number: int, error: Exception) -> None:
         self._tickets.pop(number, None)
+        if isinstance(error, _OF_A_NODE) and self._node.status.failure is not None:
+            error = NodeStopped(f'this node has failed: {error}')
         failure = failure_of(number, error)
         self._outbox.put(failure, len(failure.text))
         self._has_something.set()
@@ -311,6 +344,7 @@ class _Connection:
             await self._node.ensure_linearizable(timeout=max(read.timeout for read in reads))
             left = reads[::-1]
             while left:
+                await self._until_room()
                 await self._node.gateway.between_commands(lambda: self._run(left))
         except ConsensualError as error:
             for read in reads:
@@ -320,7 +354,7 @@ class _Connection:
     def _run(self, left: list[Query]) -> None:
         """Run queries, the last one first, for a slice of time."""
         end = perf_counter() + SLICE
-        while left and perf_counter() < end:
+        while left and perf_counter() < end and self._outbox.size <= BACKLOG:
             read = left.pop()
             try:
                 value = self._node.queries[read.name](_parameters_of(read))
@@ -333,6 +367,7 @@ class _Connection:
                     self._answer(read.number, value)
 
     async def _look(self, read: Query) -> None:
+        await self._until_room()
         try:
             parameters = _parameters_of(read)
             query = self._node.query(

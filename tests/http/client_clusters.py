@@ -11,11 +11,24 @@ from aiohttp import web
 from yarl import URL
 
 from consensual.http.clients import Clients
-from consensual.raft import Node, communication
+from consensual.raft import Node, Write, communication
+from consensual.raft.errors import StorageFull
+from consensual.storage import MemoryStorage
 from tests.clusters import Ledger, Network
 from tests.http.serving import Open
 
 HEARTBEAT = 0.05
+
+
+class FillingStorage(MemoryStorage):
+    """Keeps what is written until there is no room."""
+
+    is_full = False
+
+    def write(self, write: Write) -> None:
+        if self.is_full:
+            raise StorageFull('no room')
+        super().write(write)
 
 
 class Served:
@@ -28,9 +41,11 @@ class Served:
         self.url = URL(f'http://127.0.0.1:{self.port}')
         self.ledger = Ledger()
         self.access = access
+        self.storage = FillingStorage()
         self.node = Node.from_url(
             self.url,
             sender=network.sender(self.url.authority),
+            storage=self.storage,
             **{'heartbeat': HEARTBEAT, 'state_machine': self.ledger, **options},
         )
         self.receiver = communication.Receiver(self.node, network.nodes)

@@ -215,6 +215,60 @@ async def test_evicted_session_is_replaced_without_a_word() -> None:
         assert sorted(results) == list(range(2, 12))
 
 
+async def test_session_of_another_cluster_is_not_used() -> None:
+    """Where all nodes were erased, another client's session has the same number."""
+    async with ServedCluster(1) as cluster, Client(cluster.seeds) as client:
+        assert await client.execute('add', 1) == 1
+        node = cluster.served[0].node
+        assert [await node.detach(), await node.detach(), await node.solo()] == [None] * 3
+        async with Client(cluster.seeds) as other:
+            for n in range(3):
+                assert await other.execute('add', [n]) == n + 1
+            assert await client.execute('add', 2) == 4
+        assert cluster.served[0].ledger.entries == [[0], [1], [2], 2]
+
+
+async def test_command_that_was_handed_to_another_cluster_is_in_doubt() -> None:
+    """It may have been applied there; it is not handed in here."""
+    async with ServedCluster(3) as cluster, Client(cluster.seeds) as client:
+        await client.execute('add', 1)
+        await cluster.until(lambda: client.url == cluster.leader.url)
+        leader, (split, other) = cluster.leader, cluster.followers
+        cluster.network.cut_off(leader.url.authority, fault=hang)
+        doubtful = asyncio.create_task(client.execute('add', 2, timeout=10.0))
+        await cluster.until(lambda: leader.node.status.last_index > split.node.status.last_index)
+        assert await split.node.solo() is None
+        await leader.close()
+        await other.close()
+        with pytest.raises(OutcomeUnknown, match='another cluster'):
+            await doubtful
+        assert await client.execute('add', 3) == 2
+        assert split.ledger.entries == [1, 3]
+
+
+async def test_node_that_has_failed_is_left_for_others() -> None:
+    """Its storage is full; that is no outcome of what it had not handed in."""
+    async with ServedCluster(3) as cluster, Client(cluster.seeds) as client:
+        load = Load(client, 20)
+        await cluster.until(lambda: len(load.done) > 100)
+        leader = cluster.leader
+        leader.storage.is_full = True
+        count = len(load.done)
+        await cluster.until(lambda: len(load.done) > count + 100)
+        await load.end()
+        load.check(cluster.leader.ledger.entries)
+
+
+@pytest.mark.parametrize('name', ['\ud800', 'ü' * 2049])
+async def test_names_that_cannot_be_sent_are_refused(name: str) -> None:
+    """And the connection goes on."""
+    async with ServedCluster(1) as cluster, Client(cluster.seeds) as client:
+        for call in (client.execute, client.query):
+            with pytest.raises(InvalidParameters, match='name'):
+                await call(name)
+        assert await client.execute('add', 1) == 1
+
+
 async def test_many_callers_share_frames_and_order_is_theirs() -> None:
     """More calls than fit under way at a time all come through."""
     async with ServedCluster(3) as cluster, Client(cluster.seeds, timeout=30.0) as client:

@@ -114,7 +114,7 @@ async def test_leader_is_told_at_once_and_at_each_change() -> None:
     async with ServedCluster(3) as cluster, wire_to(cluster.followers[0]) as wire:
         old = cluster.leader
         told = decode_answers(await wire.socket.receive_bytes(timeout=10))
-        assert told == Answers(f'{old.url}/', [])
+        assert told == Answers(f'{old.url}/', str(old.node.status.cluster_id), [])
         await old.node.transfer_leadership()
         while told.leader in ('', f'{old.url}/'):
             told = decode_answers(await wire.socket.receive_bytes(timeout=10))

@@ -64,6 +64,13 @@ class Gateway:
         leader = run.engine.find_leader() if run is not None else None
         return leader.url if leader is not None else None
 
+    @property
+    def cluster_id(self) -> str:
+        """The cluster that this node is in, the only one to which its sessions mean anything."""
+        run = self._life.run
+        state = run.engine.state if run is not None else None
+        return state.cluster_id if state is not None and state.is_attached else ''
+
     def open_session(self, timeout: float) -> Ticket:
         """Have a session opened; the future gets its id.
 
