@@ -3,7 +3,7 @@
 What is asked is in `calls`; that a retry is applied once is the business of the node's sessions.
 """
 
-from asyncio import Event, Future, Task, get_running_loop, wait
+from asyncio import Event, Future, Task, gather, get_running_loop, wait
 from collections.abc import Awaitable, Coroutine
 from functools import partial
 from math import isfinite
@@ -35,6 +35,7 @@ from consensual.http.calls import (
     encode,
     failure_of,
 )
+from consensual.http.parting import part
 from consensual.raft import Node
 from consensual.raft.driver.gateway import Ticket
 from consensual.raft.driver.parameters import decode
@@ -111,8 +112,7 @@ class Clients:
         if self._watching is not None:
             self._watching.cancel()
             await wait([self._watching])
-        for connection in set(self._connections):
-            await connection.close()
+        await gather(*(connection.close() for connection in self._connections))
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer one client until it goes."""
@@ -146,8 +146,7 @@ class Clients:
             self._node.logger.info('clients of %s are sent away: %s', self._node.url, error)
         finally:
             self._watching = None
-        for connection in set(self._connections):
-            await connection.close()
+        await gather(*(connection.close() for connection in self._connections))
 
 
 class _Connection:
@@ -175,7 +174,7 @@ class _Connection:
                 await self._until_room()
         except BadFrame as error:
             self._node.logger.warning('a client of %s is sent away: %s', self._node.url, error)
-            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            await part(self._socket, WSCloseCode.POLICY_VIOLATION)
         finally:
             sending.cancel()
             for ticket in self._tickets.values():
@@ -193,7 +192,7 @@ class _Connection:
 
     async def close(self) -> None:
         """Send the client away; it finds another node."""
-        await self._socket.close(code=WSCloseCode.GOING_AWAY)
+        await part(self._socket, WSCloseCode.GOING_AWAY)
 
     @property
     def _has_moved(self) -> bool:

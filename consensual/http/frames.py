@@ -121,7 +121,7 @@ class Inbox:
     """Messages that come in parts, put together again."""
 
     def __init__(self) -> None:
-        self._unfinished: dict[int, tuple[int, int, list[bytes]]] = {}
+        self._unfinished: dict[int, tuple[int, int, bytearray]] = {}
         self._size = 0
 
     def take(self, frame: bytes) -> Iterator[Message]:
@@ -140,19 +140,19 @@ class Inbox:
         if before is None:
             if rest == 0 and len(data) <= MESSAGE_LIMIT:
                 return part
-            expected, pieces = rest + len(data), list[bytes]()
+            expected, whole = rest + len(data), bytearray()
             if rest < 0 or expected > MESSAGE_LIMIT:
                 raise BadFrame(f'a message has {expected} bytes; {MESSAGE_LIMIT} are allowed')
         else:
-            first_kind, expected, pieces = before
-            self._size -= sum(map(len, pieces))
+            first_kind, expected, whole = before
+            self._size -= len(whole)
             if (kind, rest + len(data)) != (first_kind, expected) or not data:
                 raise BadFrame(f'a part of message {number} is not the one that follows')
-        pieces.append(data)
+        whole += data
         if rest == 0:
-            return Message(number, kind, 0, b''.join(pieces))
-        self._size += sum(map(len, pieces))
+            return Message(number, kind, 0, bytes(whole))
+        self._size += len(whole)
         if self._size > UNFINISHED_LIMIT or len(self._unfinished) >= UNFINISHED_COUNT:
             raise BadFrame('too many messages are unfinished, or too large ones')
-        self._unfinished[number] = kind, rest, pieces
+        self._unfinished[number] = kind, rest, whole
         return None

@@ -21,6 +21,7 @@ from consensual.http.frames import (
     Inbox,
     Message,
 )
+from consensual.http.parting import part
 from consensual.http.pump import Pump
 from consensual.http.security import Access
 from consensual.http.sender import FORGOTTEN, HEARTBEAT, NODE_HEADER, PATH
@@ -63,7 +64,7 @@ class Peers:
 
     async def _shut_down(self, _: web.Application) -> None:
         self._is_closing = True
-        await gather(*(socket.close(code=WSCloseCode.GOING_AWAY) for socket in self._sockets))
+        await gather(*(part(socket, WSCloseCode.GOING_AWAY) for socket in self._sockets))
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Take the messages of one connection until it ends."""
@@ -122,7 +123,7 @@ class _Connection:
                 await self._pump.room()  # who does not read its replies is not read either
         except BadFrame as error:
             logger.warning('a connection to %s is closed: %s', self._node.url, error)
-            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            await part(self._socket, WSCloseCode.POLICY_VIOLATION)
         finally:
             for task in (sending, *self._calls):  # nobody is there to be told
                 task.cancel()

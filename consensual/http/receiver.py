@@ -21,6 +21,9 @@ from consensual.raft.errors import InvalidParameters
 SHUTDOWN_TIMEOUT = 2.0
 """Seconds that requests under way are given when the receiver stops."""
 
+REQUEST_TIMEOUT = 30.0
+"""Seconds within which a connection makes a request, the first one included, or is closed."""
+
 LINGER = 0.25
 """Seconds for which whoever is connected is told that the node stops: else a request that is on its
 way when its connection is closed would have an unknown outcome."""
@@ -103,7 +106,11 @@ class Receiver(_Receiver):
         app = web.Application()
         self.install(app)
         self._runner = runner = web.AppRunner(
-            app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_TIMEOUT,
+            keepalive_timeout=REQUEST_TIMEOUT,
         )
         try:
             await runner.setup()

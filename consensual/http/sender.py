@@ -35,6 +35,7 @@ from consensual.http.frames import (
     Inbox,
     Message,
 )
+from consensual.http.parting import part
 from consensual.http.pump import Pump
 from consensual.http.security import Access
 from consensual.raft import MessageKind, ReceiverUnavailable
@@ -67,7 +68,8 @@ class Sender(_Sender):
     """Sends a node's messages over WebSockets, one to each other node.
 
     url: of the node whose sender this is; others are told it.
-    ssl: for URLs with https: whom to trust, and the own certificate (mutual TLS).
+    ssl: for URLs with https: whom to trust, and the own certificate (mutual TLS). With it,
+        nothing, the token included, is sent to other URLs.
     token: the peers' token.
     random: for reproducible back-off.
 
@@ -119,6 +121,8 @@ class Sender(_Sender):
         """
         if url not in self._urls:
             raise ReceiverUnavailable(f'{url} is none of the nodes that this one knows')
+        if self._ssl is not None and url.scheme != 'https':
+            raise ReceiverUnavailable(f'{url} is not https, and this node speaks TLS only')
         link = self._links.get(url)
         if link is None or link.is_of_the_past:
             link = self._links[url] = _Link(url, self)
@@ -150,9 +154,10 @@ class Sender(_Sender):
             self._session = ClientSession(connector=TCPConnector(use_dns_cache=False, limit=0))
         return self._session
 
-    def security_of(self, url: URL) -> Any:
-        """Return what `ssl` is for that URL."""
-        return self._ssl if self._ssl is not None and url.scheme == 'https' else True
+    @property
+    def security(self) -> Any:
+        """Return what `ssl` is for aiohttp."""
+        return True if self._ssl is None else self._ssl
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -212,13 +217,16 @@ class _Link:
     async def forget(self) -> None:
         """Nobody is sent to there any more: say so, and close."""
         if self._socket is not None:
-            await self._socket.close(code=FORGOTTEN)
+            await part(self._socket, FORGOTTEN)
         await self.close()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await wait([self._task])
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await wait([task])
+            self._task = None  # one that never ran has done nothing of this
+            self._end('the connection was closed')
 
     async def _run(self) -> None:
         """Connect, a while after the last time, and carry messages until the connection is lost."""
@@ -229,7 +237,7 @@ class _Link:
                 async with self._sender.session().ws_connect(
                     self._url / PATH,
                     headers=self._sender.headers,
-                    ssl=self._sender.security_of(self._url),
+                    ssl=self._sender.security,
                     heartbeat=HEARTBEAT,
                     max_msg_size=FRAME_LIMIT,
                     timeout=ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
@@ -256,6 +264,7 @@ class _Link:
             await wait([sending])
             if not sending.cancelled():
                 sending.exception()
+            await part(socket)
 
     def _take(self, reply: Message) -> None:
         self._failures = 0

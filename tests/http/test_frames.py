@@ -1,5 +1,6 @@
 """Frames: messages come out as they went in, whatever else is sent; anything else is no frame."""
 
+import tracemalloc
 from contextlib import suppress
 
 import msgspec
@@ -99,3 +100,21 @@ def test_more_than_a_peer_may_send_is_refused(frames):
         list(inbox.take(frame))
     with pytest.raises(BadFrame):
         list(inbox.take(last))
+
+
+def test_tiny_parts_take_no_more_memory_than_their_bytes():
+    """A message of which each part has one byte is kept as one, not as thousands."""
+    count, step = 1 << 16, 1 << 12
+    inbox = Inbox()
+    tracemalloc.start()
+    try:
+        for begin in range(count, 0, -step):
+            parts = [(1, 1, rest, b'x') for rest in range(begin, begin - step, -1)]
+            assert list(inbox.take(msgspec.msgpack.encode(parts))) == []
+        del parts
+        assert tracemalloc.get_traced_memory()[0] < 8 * count
+    finally:
+        tracemalloc.stop()
+    parts = [(1, 1, 0, b'x')]
+    (whole,) = inbox.take(msgspec.msgpack.encode(parts))
+    assert whole.data == b'x' * (count + 1)

@@ -131,6 +131,14 @@ async def test_scheme_and_security_belong_together() -> None:
         Receiver(StandIn(URL('http://localhost:1'), echo), ssl=ssl.create_default_context())
 
 
+async def test_node_that_speaks_tls_sends_nothing_in_the_clear() -> None:
+    """Nor does it show its token there."""
+    async with listening() as stand_in:
+        with pytest.raises(ReceiverUnavailable, match='not https'):
+            await sent(stand_in.url, ssl=ssl.create_default_context(), token=WORD)
+        assert stand_in.arrived == []
+
+
 async def test_secrets_are_not_shown() -> None:
     stand_in = StandIn(URL('http://localhost:1'), echo)
     for shown in (
