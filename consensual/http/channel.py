@@ -105,7 +105,7 @@ class Channel:
                 if message.type is not WSMsgType.BINARY:
                     break
                 self._take_frame(message.data)
-        except (msgspec.MsgspecError, ClientError, OSError):
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ClientError, OSError):
             pass  # it has ended; why, nobody asks
         finally:
             self.is_over = True

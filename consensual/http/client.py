@@ -62,8 +62,9 @@ WINDOW = CALL_LIMIT // 2
 PAUSE = 0.05
 """Seconds, about, after which a call that a node refused for the moment is made again."""
 
-SHARE = 0.95
-"""Of the time that is left, what a node is given, so that its own word comes in time."""
+SHARE, MARGIN = 0.95, 0.1
+"""Of the time that is left, what a node is given, and seconds less than all of it where there is
+so much, so that its own word comes in time."""
 
 Consistency = Literal['linearizable', 'local']
 Kind = Literal['opening', 'command', 'read', 'local read', 'status']
@@ -326,7 +327,9 @@ class Client:
 
     def _request_of(self, call: _Call) -> Request:
         now = self._loop.time() if self._loop is not None else 0.0
-        timeout = min(max((call.deadline - now) * SHARE, 0.001), TIMEOUT_LIMIT)
+        left = call.deadline - now
+        margin = max(left * (1 - SHARE), min(MARGIN, left / 4))
+        timeout = min(max(left - margin, 0.001), TIMEOUT_LIMIT)
         if call.session is not None:
             session, sequence, lowest = call.session.number, call.sequence, call.session.lowest
             return Execute(call.number, session, sequence, lowest, call.name, call.text, timeout)

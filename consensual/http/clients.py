@@ -146,7 +146,8 @@ class Clients:
             self._node.logger.info('clients of %s are sent away: %s', self._node.url, error)
         finally:
             self._watching = None
-        await gather(*(connection.close() for connection in self._connections))
+        for connection in self._connections:
+            connection.say_good_bye()
 
 
 class _Connection:
@@ -202,7 +203,7 @@ class _Connection:
     def tell_leader(self) -> None:
         """Have the client told who leads, if that is new."""
         if self._has_moved:
-            self._say_good_bye()
+            self.say_good_bye()
         if self._told_leader != (self._node.gateway.leader or ''):
             self._has_something.set()
 
@@ -229,12 +230,12 @@ class _Connection:
     def _take_frame(self, frame: bytes) -> None:
         try:
             requests = decode_requests(frame)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise BadFrame(f'this is no frame: {error}') from error
         if self._has_moved:
             for request in requests:
                 self._fail(request.number, NotMember('the node has come into another cluster'))
-            return self._say_good_bye()
+            return self.say_good_bye()
         reads: list[Query] = []
         for request in requests:
             if request.number in self._tickets:
@@ -291,9 +292,9 @@ class _Connection:
                     self._fail(number, OutcomeUnknown('its client left this node before the end'))
                 else:
                     self._fail(number, NoLeader('it was not done: no leader was found'))
-        self._say_good_bye()
+        self.say_good_bye()
 
-    def _say_good_bye(self) -> None:
+    def say_good_bye(self) -> None:
         """End the connection once all answers are sent."""
         self._is_leaving = True
         self._has_something.set()

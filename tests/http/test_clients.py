@@ -154,6 +154,7 @@ BAD: list[Callable[[ClientWebSocketResponse], Awaitable[Any]]] = [
     lambda socket: socket.send_str('[]'),
     lambda socket: socket.send_bytes(b''),
     lambda socket: socket.send_bytes(b'\xc1'),
+    lambda socket: socket.send_bytes(b'\x91\x96\x03\x01\xa1\xff\xa1x\xc2\x01'),  # no UTF-8
     lambda socket: socket.send_bytes(b'\x91' * 100_000),
     lambda socket: socket.send_bytes(b'\xdd\xff\xff\xff\xff'),
     lambda socket: socket.send_bytes(msgspec.msgpack.encode([[9, 1]])),
@@ -257,7 +258,7 @@ def test_frames_are_bounded_and_keep_the_order(sizes: list[int]) -> None:
 def test_decoders_refuse_with_one_error(data: bytes) -> None:
     """Whatever comes is a frame, or raises what the connection expects."""
     for decode in (decode_requests, decode_answers):
-        with suppress(msgspec.MsgspecError, RecursionError):
+        with suppress(msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             decode(data)
 
 
