@@ -13,6 +13,7 @@ from consensual.cli import main
 from consensual.http.rest import Rest
 from consensual.machines import KeyValueStore
 from consensual.raft import Node, communication
+from consensual.testing.conformance.ports import free_url
 from tests.http.serving import Open
 
 
@@ -63,5 +64,4 @@ def _status(arguments: list[str]) -> int:
 
 def unused_url() -> URL:
     """Return a URL at which nobody listens."""
-    with socket.create_server(('127.0.0.1', 0)) as listening:
-        return URL.build(scheme='http', host='127.0.0.1', port=listening.getsockname()[1])
+    return free_url()

@@ -4,7 +4,6 @@ A port can be closed and opened again, and its connections cut, apart from the n
 """
 
 import asyncio
-import socket
 from typing import Any, Optional, Self
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from consensual.http.clients import Clients
 from consensual.raft import Node, Write, communication
 from consensual.raft.errors import StorageFull
 from consensual.storage import MemoryStorage
+from consensual.testing.conformance.ports import free_url
 from tests.clusters import Ledger, Network
 from tests.http.serving import Open
 
@@ -35,10 +35,7 @@ class Served:
     """A node, and the port where clients find it."""
 
     def __init__(self, network: Network, access: Any, **options: Any) -> None:
-        self.socket = socket.socket()
-        self.socket.bind(('127.0.0.1', 0))
-        self.port = self.socket.getsockname()[1]
-        self.url = URL(f'http://127.0.0.1:{self.port}')
+        self.url = free_url()
         self.ledger = Ledger()
         self.access = access
         self.storage = FillingStorage()
@@ -58,10 +55,7 @@ class Served:
         Clients(self.node, self.access).install(app)
         self.runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self.runner.setup()
-        if self.socket.fileno() < 0:
-            await web.TCPSite(self.runner, '127.0.0.1', self.port, reuse_address=True).start()
-        else:
-            await web.SockSite(self.runner, self.socket).start()
+        await web.TCPSite(self.runner, '127.0.0.1', self.url.port, reuse_address=True).start()
 
     async def close(self) -> None:
         """Cut all clients off, and let none in."""

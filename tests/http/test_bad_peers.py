@@ -16,8 +16,8 @@ from consensual.http.peers import CALL_LIMIT
 from consensual.http.pump import Pump
 from consensual.raft import MessageKind, Node, ReceiverUnavailable
 from consensual.testing.conformance.links import StandIn, echo
+from consensual.testing.conformance.ports import free_url
 from tests.http.fuzz import KEPT, fuzz, unchanging
-from tests.http.ports import free_url
 
 pytestmark = pytest.mark.asyncio
 KIND = MessageKind.APPEND_ENTRIES

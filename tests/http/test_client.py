@@ -393,7 +393,7 @@ async def test_leader_that_stops_in_order_costs_no_failed_command() -> None:
 async def test_seed_by_another_name() -> None:
     """The leader's own URL is another one: the client ends up there."""
     async with ServedCluster(1) as cluster:
-        seed = f'http://localhost:{cluster.served[0].port}'
+        seed = f'http://localhost:{cluster.served[0].url.port}'
         async with Client([seed]) as client:
             assert await client.execute('add', 1) == 1
             await cluster.until(lambda: client.url == cluster.served[0].url)

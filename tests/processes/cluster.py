@@ -6,7 +6,6 @@ Every process is ended by its own id, however a test ends.
 import asyncio
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +15,7 @@ from typing import Any, Optional, Self
 from yarl import URL
 
 from consensual.cli.asking import AskingError, Members
+from consensual.testing.conformance.ports import free_url
 
 HEARTBEAT = 0.1
 PAUSE = 0.02
@@ -165,11 +165,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
 
 def urls(size: int) -> list[URL]:
     """Return addresses on loopback at which nobody listens."""
-    listening = [socket.create_server(('127.0.0.1', 0)) for _ in range(size)]
-    ports = [server.getsockname()[1] for server in listening]
-    for server in listening:
-        server.close()
-    return [URL.build(scheme='http', host='127.0.0.1', port=port) for port in ports]
+    return [free_url() for _ in range(size)]
 
 
 @asynccontextmanager

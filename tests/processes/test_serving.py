@@ -1,7 +1,6 @@
 """One process, or two: what founds a cluster, whom it lets in, how it ends."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from yarl import URL
 
 from consensual.cli.asking import FORBIDDEN, AskingError, Members
 from consensual.cli.config import client_context
+from consensual.testing.conformance.ports import free_url
 from tests.processes.cluster import Process, eventually, urls
 
 WORD = 'swordfish'
@@ -107,8 +107,7 @@ async def test_data_and_addresses_that_others_use_are_refused(tmp_path: Path) ->
 
 
 def test_other_hosts_are_not_let_in_unasked(tmp_path: Path) -> None:
-    with socket.create_server(('127.0.0.1', 0)) as server:
-        bind = f'0.0.0.0:{server.getsockname()[1]}'
+    bind = f'0.0.0.0:{free_url().port}'
     status, said = serve('--url', 'http://a:1', '--bind', bind, '--data-dir', tmp_path)
     assert status == 2
     assert 'could command the node' in said

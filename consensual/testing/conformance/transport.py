@@ -4,7 +4,6 @@ Looks through the Sender and Receiver ports only, as nodes do; knows no transpor
 """
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Mapping
 from random import Random
 from typing import Any, Optional, Union
@@ -15,6 +14,7 @@ from yarl import URL
 from consensual.raft.driver.ports import Endpoint, MessageKind, Receiver, Sender
 from consensual.raft.errors import ConsensualError, InvalidMessage, NodeStopped
 from consensual.testing.conformance.links import Answer, Links, Member, StandIn, difference, failing
+from consensual.testing.conformance.ports import free_url
 
 MESSAGES: tuple[dict[str, Any], ...] = (
     {},
@@ -63,8 +63,7 @@ class TransportConformance:
 
         Unless overridden, a free port of this host, by http.
         """
-        with socket.create_server(('127.0.0.1', 0)) as server:
-            return URL.build(scheme='http', host='127.0.0.1', port=server.getsockname()[1])
+        return free_url()
 
     def make_sender(self, url: URL) -> Union[Sender, Awaitable[Sender]]:
         """Return a Sender for the node at that URL; the suite assigns its `urls`."""
