@@ -223,11 +223,11 @@ def load_state_machine(name: str) -> Any:
     if not module_name or not attribute:
         raise ConfigError(f'a state machine is given as module:factory, not {name!r}')
     try:
-        factory = importlib.import_module(module_name)
+        factory: Any = importlib.import_module(module_name)
     except ImportError as error:
         raise ConfigError(f'{module_name} cannot be imported: {error}') from error
     for part in attribute.split('.'):
-        factory = getattr(factory, part, None)  # type: ignore[assignment]
+        factory = getattr(factory, part, None)
     if not callable(factory):
         raise ConfigError(f'{module_name} has no callable {attribute!r}')
     return factory()

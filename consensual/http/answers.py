@@ -50,18 +50,30 @@ def status_of(error: ConsensualError) -> int:
 def _to_json(value: Any) -> str:
     if isinstance(value, URL):
         return str(value)
-    raise NotImplementedError(f'a {type(value).__name__}')
+    raise TypeError(f'a {type(value).__name__}')
 
 
 _encode = msgspec.json.Encoder(enc_hook=_to_json).encode
 
 
+class NotJSON(Exception):
+    """A result that JSON cannot carry."""
+
+
+def encode_result(result: Any) -> bytes:
+    """Return what a user's function returned as JSON. Raises `NotJSON`."""
+    try:
+        return _encode(result)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise NotJSON(f'it was done, with a result that JSON cannot carry: {error}') from error
+
+
 def answer(result: Any, *, status: int = 200) -> web.Response:
     """Return the answer to what succeeded; one that JSON cannot carry is an error by itself."""
     try:
-        body = _encode({'error': None, 'result': result})
-    except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:
-        return refuse(500, f'it was done, with a result that JSON cannot carry: {error}')
+        body = encode_result({'error': None, 'result': result})
+    except NotJSON as error:
+        return refuse(500, str(error))
     return web.Response(body=body, status=status, content_type='application/json')
 
 

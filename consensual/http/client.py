@@ -486,4 +486,4 @@ def _address_of(seed: Union[URL, str]) -> URL:
 def _to_url(kind: type, value: Any) -> Any:
     if kind is URL:
         return URL(value)
-    raise NotImplementedError(f'a {kind.__name__}')
+    raise TypeError(f'a {kind.__name__}')

@@ -12,9 +12,8 @@ from typing import Any, Optional, Protocol
 
 import msgspec
 from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
-from yarl import URL
 
-from consensual.http.answers import refuse
+from consensual.http.answers import NotJSON, encode_result, refuse
 from consensual.http.calls import (
     CALL_LIMIT,
     PATH,
@@ -73,15 +72,6 @@ class Access(Protocol):
 
     def check_client(self, request: web.Request) -> None:
         """Raise `HTTPUnauthorized` or `HTTPForbidden` for whoever may not."""
-
-
-def _to_json(value: Any) -> str:
-    if isinstance(value, URL):
-        return str(value)
-    raise NotImplementedError(f'a {type(value).__name__}')
-
-
-_encode_result = msgspec.json.Encoder(enc_hook=_to_json).encode
 
 
 class Clients:
@@ -318,10 +308,9 @@ class _Connection:
     def _answer(self, number: int, value: Any) -> None:
         self._tickets.pop(number, None)
         try:
-            result = _encode_result(value).decode()
-        except (TypeError, ValueError, OverflowError, RecursionError, NotImplementedError) as error:
-            text = f'it was done, with a result that JSON cannot carry: {error}'
-            return self._fail(number, ConsensualError(text))
+            result = encode_result(value).decode()
+        except NotJSON as error:
+            return self._fail(number, ConsensualError(str(error)))
         if len(result) > RESULT_LIMIT:
             text = f'it was done, with a result of {len(result)} characters: ask for less'
             return self._fail(number, ConsensualError(text))
