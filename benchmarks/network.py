@@ -39,9 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         directory = Path(name)
         print(f'Python {platform.python_version()}, {platform.machine()}; {options.directory} is')
-        print(
-            f'on {file_system(directory)}; medians of runs: {options.runs} of {options.seconds} s each'
-        )
+        print(f'on {file_system(directory)}; medians of {options.runs} runs of {options.seconds} s')
         measure = Measure(directory, options.seconds)
         if 'load' in options.only:
             measure.loads(systems, options.runs)
