@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from yarl import URL
 
-from consensual.raft import errors
+from consensual.raft import Node, errors
 from consensual.raft.errors import ConsensualError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,6 +38,9 @@ STATUSES: Mapping[type[ConsensualError], int] = {
 }
 """The status of each error; of one that is not here, that of the nearest class above it."""
 
+_OF_A_NODE = errors.InvariantViolated, errors.StorageError, errors.UnknownAction
+"""Errors that, on a node which has failed by one, say nothing about what was asked of it."""
+
 RETRY_AFTER = 1
 """Seconds that whoever got 503 is told to wait: an election is over by then, as a rule."""
 
@@ -45,6 +48,16 @@ RETRY_AFTER = 1
 def status_of(error: ConsensualError) -> int:
     """Return the status with which an error is answered."""
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def told_by(node: Node, error: ConsensualError) -> ConsensualError:
+    """Return what to tell of an error: by what a node has failed is no outcome of a call.
+
+    Nothing was done of a call that gets it; of one that was under way the outcome is unknown.
+    """
+    if isinstance(error, _OF_A_NODE) and node.status.failure is not None:
+        return errors.NodeStopped(f'the node has failed: {error}')
+    return error
 
 
 def _to_json(value: Any) -> str:

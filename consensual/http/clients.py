@@ -13,7 +13,7 @@ from typing import Any, Optional, Protocol
 import msgspec
 from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
 
-from consensual.http.answers import NotJSON, encode_result, refuse
+from consensual.http.answers import NotJSON, encode_result, refuse, told_by
 from consensual.http.calls import (
     CALL_LIMIT,
     PATH,
@@ -41,15 +41,11 @@ from consensual.raft.driver.parameters import decode
 from consensual.raft.errors import (
     ConsensualError,
     InvalidParameters,
-    InvariantViolated,
-    NodeStopped,
     NoLeader,
     NotMember,
     OutcomeUnknown,
     Overloaded,
     ProcessorFailed,
-    StorageError,
-    UnknownAction,
     UnknownQuery,
 )
 
@@ -61,10 +57,6 @@ BACKLOG = 1 << 22
 
 SLICE = 0.005
 """Seconds of queries after which the loop gets its turn."""
-
-
-_OF_A_NODE = InvariantViolated, StorageError, UnknownAction
-"""Errors that, on a node which has failed by one, say nothing about the call."""
 
 
 class Access(Protocol):
@@ -319,8 +311,8 @@ class _Connection:
 
     def _fail(self, number: int, error: Exception) -> None:
         self._tickets.pop(number, None)
-        if isinstance(error, _OF_A_NODE) and self._node.status.failure is not None:
-            error = NodeStopped(f'this node has failed: {error}')
+        if isinstance(error, ConsensualError):
+            error = told_by(self._node, error)
         failure = failure_of(number, error)
         self._outbox.put(failure, len(failure.text))
         self._has_something.set()

@@ -17,6 +17,7 @@ from consensual.http.answers import (
     refuse,
     refuse_error,
     refuse_exception,
+    told_by,
 )
 from consensual.http.bodies import (
     NOTHING,
@@ -121,9 +122,7 @@ class Rest:
                     raise
                 return refuse_exception(error)
             except ConsensualError as error:
-                if self._node.status.failure is not None:
-                    return refuse(503, f'the node has failed: {error}')
-                return refuse_error(error)
+                return refuse_error(told_by(self._node, error))
             except Exception as error:
                 self._node.logger.exception('%s %s failed', request.method, request.path)
                 return refuse(500, f'a bug of consensual, please report it: {error!r}')

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from consensual.http.rest import Rest
 from consensual.machines import KeyValueStore
+from consensual.storage import MemoryStorage
 from tests.clusters import HEARTBEAT, Cluster, T
 from tests.http.serving import Guarded, Open, answer_of, ask, served
 
@@ -162,6 +163,29 @@ async def test_failed_node_is_neither_healthy_nor_ready_and_says_why() -> None:
             assert 'no processor' in status.result['failure']
             assert (await ask(client, 'POST', '/')).status == 503
         attaching.cancel()
+
+
+async def test_outcome_of_a_command_is_unknown_where_the_leader_fails_over_it() -> None:
+    """It was sent to the others beside the write that failed; 503 would say: nothing is done."""
+    is_full = False
+
+    async def disk() -> None:
+        if is_full:
+            raise OSError(28, 'No space left on device')
+
+    async with Cluster('') as cluster:
+        cluster.make('a', storage=MemoryStorage(later=disk))
+        cluster.make('b')
+        cluster.make('c')
+        assert await cluster['a'].solo() is None
+        assert await cluster['a'].attach_nodes([cluster['b'].url, cluster['c'].url]) is None
+        assert await cluster['a'].execute('add', 1) == 1
+        async with served(cluster['a']) as client:
+            is_full = True
+            lost = await ask(client, 'POST', '/add', 2)
+            assert (lost.status, 'may be applied or not' in str(lost.error)) == (504, True)
+            assert (await ask(client, 'POST', '/add', 3)).status == 503, 'nothing is done any more'
+        await cluster.until(lambda: cluster.ledgers['b'].entries == [1, 2])
 
 
 async def test_routes_and_methods_that_are_not_there_are_refused_in_json() -> None:

@@ -4,11 +4,12 @@ Every process is ended by its own id, however a test ends.
 """
 
 import asyncio
+import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Optional, Self
 
@@ -23,11 +24,27 @@ PAUSE = 0.02
 
 
 class Process:
-    """One node: its URL, its data, and the process that serves it, while one does."""
+    """One node: its URL, its data, and the process that serves it, while one does.
 
-    def __init__(self, url: URL, folder: Path) -> None:
+    within: the command that its command is an argument of, to run it somewhere else.
+    environment: variables that it is given beside those of the tests.
+    flags: that it is given at every start.
+    """
+
+    def __init__(
+        self,
+        url: URL,
+        folder: Path,
+        *,
+        within: Sequence[str] = (),
+        environment: Optional[Mapping[str, str]] = None,
+        flags: Sequence[object] = (),
+    ) -> None:
         self.url = url
         self.folder = folder
+        self.within = within
+        self.environment = environment or {}
+        self.flags = flags
         self.log: list[str] = []
         self._process: Optional[asyncio.subprocess.Process] = None
         self._reading: Optional[asyncio.Task[None]] = None
@@ -39,14 +56,15 @@ class Process:
         """Start it, and return when it listens."""
         serving = asyncio.Event()
         arguments = [
-            *('-m', 'consensual', 'serve', '--url', self.url, '--data-dir', self.folder),
-            *('--heartbeat', HEARTBEAT, *flags),
+            *(*self.within, sys.executable, '-m', 'consensual', 'serve'),
+            *('--url', self.url, '--data-dir', self.folder, '--heartbeat', HEARTBEAT),
+            *(*self.flags, *flags),
         ]
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
             *map(str, arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **self.environment},
         )
         self._reading = asyncio.create_task(self._read(self._process, serving))
         await serving.wait()
@@ -168,12 +186,16 @@ def urls(size: int) -> list[URL]:
     return [free_url() for _ in range(size)]
 
 
+def cluster_of(size: int, folder: Path) -> AbstractAsyncContextManager[Cluster]:
+    """Yield a cluster on loopback."""
+    return founded(
+        [Process(url, folder / f'{number}') for number, url in enumerate(urls(size), start=1)]
+    )
+
+
 @asynccontextmanager
-async def cluster_of(size: int, folder: Path) -> AsyncIterator[Cluster]:
-    """Yield a cluster; the first node founded it, the others joined."""
-    processes = [
-        Process(url, folder / f'{number}') for number, url in enumerate(urls(size), start=1)
-    ]
+async def founded(processes: Sequence[Process]) -> AsyncIterator[Cluster]:
+    """Yield a cluster of these; the first one founded it, the others joined."""
     first, *others = processes
     async with Members([process.url for process in processes]) as members:
         cluster = Cluster(processes, members)
