@@ -1,0 +1,158 @@
+"""The examples run, and print what examples/README.md shows; each fits on a screen.
+
+The transport and the storage among them keep the contracts of transports and storages.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from yarl import URL
+
+from consensual.raft import Endpoint, Receiver, Sender, Storage
+from consensual.testing.conformance import StorageConformance, TransportConformance
+from consensual.testing.conformance.ports import free_url
+from tests.pages import LIMIT, ROOT, environment, follow, processes_ended
+
+EXAMPLES = ROOT / 'examples'
+PROGRAMS = sorted(EXAMPLES.glob('*.py'))
+README = (EXAMPLES / 'README.md').read_text(encoding='utf-8')
+SECTIONS = dict(re.findall(r'^## ([^\n]*)\n(.*?)(?=^## |\Z)', README, re.MULTILINE | re.DOTALL))
+SHOWN = {title: text for title, text in SECTIONS.items() if '```console' in text}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Yield a folder with the examples in it."""
+    for program in PROGRAMS:
+        shutil.copy(program, tmp_path)
+    with processes_ended(tmp_path):
+        yield tmp_path
+
+
+@pytest.mark.parametrize('title', SHOWN)
+def test_example_prints_what_its_section_shows(title: str, folder: Path) -> None:
+    """Whoever types the commands of a section sees what it shows."""
+    follow(SHOWN[title], folder)
+
+
+def test_all_examples_are_in_the_index() -> None:
+    """Each program is linked once, and the index names no other one."""
+    linked = re.findall(r'\]\(([\w.]+)\)', README)
+    assert sorted(linked) == [program.name for program in PROGRAMS]
+
+
+@pytest.mark.parametrize('program', PROGRAMS, ids=lambda program: program.stem)
+def test_example_fits_on_a_screen(program: Path) -> None:
+    """Below 60 lines, an example is read before it is run."""
+    assert len(program.read_text(encoding='utf-8').splitlines()) < 60
+
+
+class Talker:
+    """Somebody in the chat room: a process, and what is typed and seen there."""
+
+    def __init__(self, name: str, url: URL, *member: URL) -> None:
+        self.name = name
+        self._process = subprocess.Popen(
+            [sys.executable, EXAMPLES / 'chat.py', name, str(url), *map(str, member)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding='utf-8',
+            env=environment(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def say(self, text: str) -> str:
+        """Type a line; return what all will see of it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f'{text}\n')
+        self._process.stdin.flush()
+        return f'{self.name}: {text}'
+
+    def see(self) -> str:
+        """Return the next line that there is to be seen."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().rstrip('\n')
+
+    def leave(self) -> tuple[int, str]:
+        """End the input; return the exit status, and what was not seen."""
+        rest, _ = self._process.communicate(timeout=LIMIT)
+        return self._process.returncode, rest
+
+
+def test_all_in_the_chat_room_see_the_same_lines() -> None:
+    """Also a newcomer; and whoever is left goes on when the founder leaves."""
+    urls = [free_url(), free_url()]
+    with ExitStack() as talkers:
+        ann = talkers.enter_context(Talker('ann', urls[0]))
+        hello = ann.say('is anybody there?')
+        assert ann.see() == hello
+        bob = talkers.enter_context(Talker('bob', urls[1], urls[0]))
+        assert bob.see() == hello
+        answer = bob.say('I am')
+        assert [ann.see(), bob.see()] == [answer, answer]
+        assert ann.leave() == (0, '')
+        assert bob.say('are you?') == bob.see()
+        assert bob.leave() == (0, '')
+
+
+@pytest.fixture
+def _examples_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+
+
+@pytest.mark.usefixtures('_examples_importable')
+class TestUnixTransport(TransportConformance):
+    """The contract of a transport, kept by the example of one."""
+
+    @pytest.fixture(autouse=True)
+    def _provide_folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+
+    def url(self, name: str) -> URL:
+        return URL(f'unix://{name}{self.folder}/{name}.sock')
+
+    def make_sender(self, url: URL) -> Sender:  # noqa: ARG002
+        from unix_transport import UnixSender  # noqa: PLC0415
+
+        sender: Sender = UnixSender()
+        return sender
+
+    def make_receiver(self, endpoint: Endpoint) -> Receiver:
+        from unix_transport import UnixReceiver  # noqa: PLC0415
+
+        receiver: Receiver = UnixReceiver(endpoint)
+        return receiver
+
+
+@pytest.mark.usefixtures('_examples_importable')
+class TestLinesStorage(StorageConformance):
+    """The contract of a storage, kept by the example of one."""
+
+    sequences = 5
+
+    def setup_method(self) -> None:
+        self.paths: dict[str, Path] = {}
+
+    def open(self, name: str) -> Any:
+        from lines_storage import LinesStorage  # noqa: PLC0415
+
+        return LinesStorage(self.paths.setdefault(name, self.directory / f'{name}.lines'))
+
+    def crash(self, storage: Storage, name: str) -> None:  # noqa: ARG002
+        """A crash leaves what the kernel has of the file: a copy, while it is in use."""
+        source = self.paths[name]
+        target = self.paths[name] = source.with_name(f'{source.stem}+.lines')
+        shutil.copyfile(source, target)
