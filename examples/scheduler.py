@@ -51,7 +51,7 @@ async def main() -> None:
     await nodes[0].attach_nodes([node.url for node in nodes[1:]])
     await nodes[0].execute('put', {'key': 'runs', 'value': 0})
     tasks = [asyncio.create_task(schedule(node)) for node in nodes]
-    while len(books) < 7:
+    while len(books) < 7 and not any(task.done() for task in tasks):
         await asyncio.sleep(0.01)
     print(*[line for _, line in books[:7]], sep='\n')
 
