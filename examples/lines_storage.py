@@ -1,6 +1,6 @@
 """A storage of one's own: each write is a line of JSON, with a checksum, at the end of a file.
 
-lines_node.py uses it. The test of the examples runs the suite for storages on it. The file only
+lines_node.py uses it, and docs/how-to/storage.md runs the suite for storages on it. The file only
 grows, and a folder that is new has to be synced as well: `SQLiteStorage` is what to use.
 """
 

@@ -1,13 +1,15 @@
 """Pages that can be followed: their files are made, their commands run, as a reader does it.
 
-What is printed is compared. A block whose first line is `# name.py` is that file; a
-`diff` changes one; `console` blocks are run in their order. In expected output `…` stands
-for anything within a line, and a line of nothing else for any lines; a number with a
-point, or of three digits or more, for any number; spaces for any number of them.
+A block whose first line is `# name.py` is that file, one that includes a file of the
+repository is a copy of it; a `diff` changes one; `console` blocks are run in their order,
+and what is printed is compared. In expected output `…` stands for anything within a line,
+and a line of nothing else for any lines; a number with a point, or of three digits or more,
+for any number; spaces for any number of them.
 """
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,9 +33,7 @@ def follow(text: str, folder: Path) -> list[str]:
     for language, block in blocks(text):
         match language:
             case 'python':
-                name = re.match(r'# ([\w.]+)\n', block)
-                assert name is not None, f'an example has no name: {block}'
-                (folder / name[1]).write_text(block, encoding='utf-8')
+                put_down(block, folder)
             case 'diff':
                 change(folder, block)
             case 'console':
@@ -44,6 +44,17 @@ def follow(text: str, folder: Path) -> list[str]:
             case _:
                 pytest.fail(f'nobody runs what is {language}: {block}')
     return ran
+
+
+def put_down(block: str, folder: Path) -> None:
+    """Make the file that a block shows."""
+    included = re.fullmatch(r'--8<-- "(.+)"\n', block)
+    if included is not None:
+        shutil.copy(ROOT / included[1], folder)
+        return
+    name = re.match(r'# ([\w.]+)\n', block)
+    assert name is not None, f'an example has no name: {block}'
+    (folder / name[1]).write_text(block, encoding='utf-8')
 
 
 def environment() -> dict[str, str]:

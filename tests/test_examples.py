@@ -1,7 +1,4 @@
-"""The examples run, and print what examples/README.md shows; each fits on a screen.
-
-The transport and the storage among them keep the contracts of transports and storages.
-"""
+"""The examples run, and print what examples/README.md shows; each fits on a screen."""
 
 import re
 import shutil
@@ -10,13 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pytest
 from yarl import URL
 
-from consensual.raft import Endpoint, Receiver, Sender, Storage
-from consensual.testing.conformance import StorageConformance, TransportConformance
 from consensual.testing.conformance.ports import free_url
 from tests.pages import LIMIT, ROOT, environment, follow, processes_ended
 
@@ -106,53 +101,3 @@ def test_all_in_the_chat_room_see_the_same_lines() -> None:
         assert ann.leave() == (0, '')
         assert bob.say('are you?') == bob.see()
         assert bob.leave() == (0, '')
-
-
-@pytest.fixture
-def _examples_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(EXAMPLES)
-
-
-@pytest.mark.usefixtures('_examples_importable')
-class TestUnixTransport(TransportConformance):
-    """The contract of a transport, kept by the example of one."""
-
-    @pytest.fixture(autouse=True)
-    def _provide_folder(self, tmp_path: Path) -> None:
-        self.folder = tmp_path
-
-    def url(self, name: str) -> URL:
-        return URL(f'unix://{name}{self.folder}/{name}.sock')
-
-    def make_sender(self, url: URL) -> Sender:  # noqa: ARG002
-        from unix_transport import UnixSender  # noqa: PLC0415
-
-        sender: Sender = UnixSender()
-        return sender
-
-    def make_receiver(self, endpoint: Endpoint) -> Receiver:
-        from unix_transport import UnixReceiver  # noqa: PLC0415
-
-        receiver: Receiver = UnixReceiver(endpoint)
-        return receiver
-
-
-@pytest.mark.usefixtures('_examples_importable')
-class TestLinesStorage(StorageConformance):
-    """The contract of a storage, kept by the example of one."""
-
-    sequences = 5
-
-    def setup_method(self) -> None:
-        self.paths: dict[str, Path] = {}
-
-    def open(self, name: str) -> Any:
-        from lines_storage import LinesStorage  # noqa: PLC0415
-
-        return LinesStorage(self.paths.setdefault(name, self.directory / f'{name}.lines'))
-
-    def crash(self, storage: Storage, name: str) -> None:  # noqa: ARG002
-        """A crash leaves what the kernel has of the file: a copy, while it is in use."""
-        source = self.paths[name]
-        target = self.paths[name] = source.with_name(f'{source.stem}+.lines')
-        shutil.copyfile(source, target)
