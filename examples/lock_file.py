@@ -1,4 +1,4 @@
-"""Add a line to a file under a lock of the cluster: lock_file.py FILE NODE [--pause SECONDS].
+"""Add a line to a file under a lock of the cluster: lock_file.py FILE NODE [--pause-until FILE].
 
 A lease alone protects nothing: a holder that was paused does not know that his lease is over.
 So each holder has a token, greater than that of those before, and the file refuses an older one.
@@ -14,8 +14,7 @@ from yarl import URL
 
 from consensual.http import BlockingClient
 
-TTL = 1.0
-"""Seconds that the lock is held, unless it is released before, or renewed."""
+TTL = 1.0  # seconds that the lock is held, unless it is released before, or renewed
 
 
 def add_line(path: Path, token: int) -> str:
@@ -47,11 +46,12 @@ def acquire(client: BlockingClient, name: str) -> int:
 parser = argparse.ArgumentParser()
 parser.add_argument('file', type=Path)
 parser.add_argument('node', type=URL)
-parser.add_argument('--pause', type=float, default=0.0)
+parser.add_argument('--pause-until', type=Path, default='.', help='such a file is there')
 arguments = parser.parse_args()
 with BlockingClient([arguments.node]) as client:
     token = acquire(client, arguments.file.name)
-    time.sleep(arguments.pause)
+    while not arguments.pause_until.exists():
+        time.sleep(0.05)
     try:
         print(add_line(arguments.file, token))
     except PermissionError as error:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Timer
 from typing import Self
 
 import pytest
@@ -61,11 +62,14 @@ class Talker:
             encoding='utf-8',
             env=environment(),
         )
+        self._watchdog = Timer(LIMIT, self._process.kill)
 
     def __enter__(self) -> Self:
+        self._watchdog.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._watchdog.cancel()
         self._process.kill()
         self._process.communicate()
 
@@ -77,7 +81,7 @@ class Talker:
         return f'{self.name}: {text}'
 
     def see(self) -> str:
-        """Return the next line that there is to be seen."""
+        """Return the next line that there is to be seen; '' after too long."""
         assert self._process.stdout is not None
         return self._process.stdout.readline().rstrip('\n')
 
