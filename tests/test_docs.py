@@ -1,19 +1,7 @@
-"""The pages of docs that can be followed are true: their files are made, their commands run.
+"""The pages of docs that can be followed are true; how they are written is told in `pages`."""
 
-What is printed is compared. A block whose first line is `# name.py` is that file; a
-`diff` changes one; `console` blocks are run in their order. In expected output `…` stands
-for anything within a line, and a line of nothing else for any lines; a number with a
-point, or of three digits or more, for any number; spaces for any number of them.
-"""
-
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -25,132 +13,29 @@ from consensual.testing import (
     command_invariants,
     invariants,
 )
+from tests.pages import ROOT, follow, processes_ended, run
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / 'docs' / 'testing.md'
-NAMES = 'machines', 'rest', 'client', 'http', 'operations'
-PAGES = PAGE, *(ROOT / 'docs' / f'{name}.md' for name in NAMES)
-BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-OPTIONS = '-p no:cacheprovider', '-W error', '-o asyncio_default_fixture_loop_scope=function'
+DOCS = ROOT / 'docs'
+PAGE = DOCS / 'testing.md'
+UNTRIED = 'storage.md'
+"""Its commands want a file that a node has left; what they print is tested with the commands."""
+
+PAGES = [path for path in sorted(DOCS.rglob('*.md')) if '```' in path.read_text('utf-8')]
+TRIED = [path for path in PAGES if path.relative_to(DOCS) != Path(UNTRIED)]
 KINDS = Simulation, SimulatedNode, Network
-LIMIT = 60
-"""Seconds that a command may take."""
-
-
-def environment() -> dict[str, str]:
-    """Return that of a user who installed the package, and pytest with two plugins."""
-    plugins = ['-p pytest_asyncio.plugin']
-    if not entry_points(group='pytest11', name='consensual'):
-        plugins.append('-p consensual.testing.plugin')
-    kept = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
-    return kept | {
-        'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
-        'PYTHONPATH': str(ROOT),
-        'PYTHONIOENCODING': 'utf-8',
-        'PYTEST_DISABLE_PLUGIN_AUTOLOAD': '1',
-        'PYTEST_ADDOPTS': ' '.join([*plugins, *OPTIONS]),
-    }
-
-
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """Return all blocks of a page: what they are of, and their text."""
-    return BLOCK.findall(page.read_text(encoding='utf-8'))
-
-
-def commands(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the commands of a console block, and what they print."""
-    for part in re.split(r'^\$ ', text, flags=re.MULTILINE)[1:]:
-        command, _, output = part.partition('\n')
-        yield command, output
-
-
-def pattern_of(output: str) -> re.Pattern[str]:
-    """Return what a real output must match to be as the page says."""
-    return re.compile(''.join(map(pattern_of_line, output.splitlines())))
-
-
-def pattern_of_line(line: str) -> str:
-    if line == '…':
-        return '(?:.*\n)*?'
-    pattern = ''
-    for part in re.findall(r'…| +|\d+\.\d+|\d{3,}|[^… \d]+|\d+', line):
-        match part:
-            case '…':
-                pattern += '.*'
-            case _ if part.isspace():
-                pattern += ' +'
-            case _ if re.fullmatch(r'\d+\.\d+|\d{3,}', part):
-                pattern += r'\d+(?:\.\d+)?'
-            case _:
-                pattern += re.escape(part)
-    return pattern + ' *\n'
-
-
-def run(command: str, folder: Path) -> str:
-    """Run it as a shell does; return all that it prints."""
-    done = subprocess.run(  # noqa: S602 - the page's own commands
-        command,
-        shell=True,
-        cwd=folder,
-        env=environment() | {'PATH': f'{installed(folder)}{os.pathsep}{environment()["PATH"]}'},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding='utf-8',
-        timeout=LIMIT,
-        check=False,
-    )
-    return done.stdout
-
-
-def installed(folder: Path) -> Path:
-    """Return where the console script is, as if the package had been installed."""
-    path = folder / '.bin' / 'consensual'
-    if not path.exists():
-        path.parent.mkdir()
-        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m consensual "$@"\n')
-        path.chmod(0o755)
-    return path.parent
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder to follow a page in; end the processes whose ids are left in `*.pid` there."""
-    yield tmp_path
-    for path in tmp_path.glob('*.pid'):
-        with suppress(ProcessLookupError):
-            os.kill(int(path.read_text()), signal.SIGKILL)
+    """Yield a folder to follow a page in."""
+    with processes_ended(tmp_path):
+        yield tmp_path
 
 
-def change(folder: Path, diff: str) -> None:
-    """Change a file as the diff says; what it takes away is there exactly once."""
-    head, *lines = diff.splitlines()
-    path = folder / head.removeprefix('--- ')
-    before = '\n'.join(line[1:] for line in lines if not line.startswith('+'))
-    after = '\n'.join(line[1:] for line in lines if not line.startswith('-'))
-    text = path.read_text(encoding='utf-8')
-    assert text.count(before) == 1, diff
-    path.write_text(text.replace(before, after), encoding='utf-8')
-
-
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize('page', TRIED, ids=lambda page: page.stem)
 def test_page_can_be_followed_from_its_beginning_to_its_end(page: Path, folder: Path) -> None:
     """Whoever makes the files and types the commands sees what the page shows."""
-    ran: list[str] = []
-    for language, text in blocks(page):
-        match language:
-            case 'python':
-                name = re.match(r'# ([\w.]+)\n', text)
-                assert name is not None, f'an example has no name: {text}'
-                (folder / name[1]).write_text(text, encoding='utf-8')
-            case 'diff':
-                change(folder, text)
-            case 'console':
-                for command, expected in commands(text):
-                    ran.append(command)
-                    output = run(command, folder)
-                    assert pattern_of(expected).fullmatch(output), f'$ {command}\n{output}'
-            case _:
-                pytest.fail(f'nobody runs what is {language}: {text}')
+    ran = follow(page.read_text(encoding='utf-8'), folder)
     others = {path.name for path in folder.glob('test_*.py')} - set(' '.join(ran).split())
     if others:
         output = run(f'python -m pytest {" ".join(sorted(others))}', folder)
@@ -182,14 +67,6 @@ def test_table_names_faults_that_there_are() -> None:
     calls = {call for row in rows for call in re.findall(r'\b([a-z_]+)\(', row)}
     assert len(calls) > 15
     assert {call for call in calls if not any(hasattr(k, call) for k in KINDS)} == set()
-
-
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
-def test_links_lead_to_files(page: Path) -> None:
-    """Relative links name files of the repository."""
-    targets = re.findall(r'\]\((?!http)([^)#]+)\)', page.read_text(encoding='utf-8'))
-    assert targets
-    assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
 def test_alerts_ask_for_figures_that_there_are() -> None:
