@@ -1,0 +1,64 @@
+"""`demo`: a cluster in this process, to look at.
+
+What is asked for on the command line, and nothing else: the run over a text is `paces`, on a
+terminal shown by `live`; the page is `web`.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from consensual.cli.demo.paces import Demo, Display, plain_lines
+from consensual.cli.demo.text import DEFAULT_INPUT, BadInputError, read_lines
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to a parser."""
+    parser = commands.add_parser(
+        'demo',
+        help='replicate a file while leaders are cut off, nodes attached and detached',
+        description='Start a cluster in this process, replicate every line of a file, and while '
+        'lines flow cut off the leader, heal, attach a node, detach the leader and transfer '
+        'leadership. Succeeds when all replicas applied exactly the acknowledged lines, once, '
+        'in one order.',
+    )
+    parser.add_argument(
+        '--input', type=Path, default=DEFAULT_INPUT, metavar='FILE', help='UTF-8 text'
+    )
+    parser.add_argument(
+        '--nodes',
+        type=int,
+        default=5,
+        choices=range(3, 10),
+        metavar='N',
+        help='members at the start, 3 to 9 (default: 5)',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo; return the exit status."""
+    try:
+        lines = read_lines(options.input)
+    except BadInputError as error:
+        print(f'demo: {error}', file=sys.stderr)
+        return 2
+    logging.getLogger('consensual').setLevel(logging.ERROR)
+    return asyncio.run(Demo(lines, options.nodes, _display()).run())
+
+
+def _display() -> Display:
+    """Return the live view, on a terminal that can show one where rich is installed."""
+    if not sys.stdout.isatty():
+        return plain_lines
+    try:
+        from rich.console import Console  # noqa: PLC0415 - an extra
+
+        from consensual.cli.demo.live import LiveView  # noqa: PLC0415 - needs rich
+    except ImportError:
+        return plain_lines
+    console = Console()
+    return plain_lines if console.is_dumb_terminal else LiveView(console).show
