@@ -14,6 +14,9 @@ from typing import Any
 from consensual.cli.demo.paces import Demo, Display, plain_lines
 from consensual.cli.demo.text import DEFAULT_INPUT, BadInputError, read_lines
 
+PORT = 8765
+"""Of the page, unless told otherwise."""
+
 
 def add_to(commands: Any) -> None:
     """Add the command to a parser."""
@@ -23,10 +26,24 @@ def add_to(commands: Any) -> None:
         description='Start a cluster in this process, replicate every line of a file, and while '
         'lines flow cut off the leader, heal, attach a node, detach the leader and transfer '
         'leadership. Succeeds when all replicas applied exactly the acknowledged lines, once, '
-        'in one order.',
+        'in one order. With --web, serve a page instead, on which you do that by hand.',
+    )
+    subject = parser.add_mutually_exclusive_group()
+    subject.add_argument(
+        '--input', type=Path, default=DEFAULT_INPUT, metavar='FILE', help='UTF-8 text'
+    )
+    subject.add_argument(
+        '--web',
+        action='store_true',
+        help='serve a page, to this machine only, that shows the cluster and lets you disturb it',
     )
     parser.add_argument(
-        '--input', type=Path, default=DEFAULT_INPUT, metavar='FILE', help='UTF-8 text'
+        '--port',
+        type=int,
+        default=PORT,
+        choices=range(1 << 16),
+        metavar='PORT',
+        help=f'of the page, 0 for a free one (default: {PORT})',
     )
     parser.add_argument(
         '--nodes',
@@ -41,6 +58,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo; return the exit status."""
+    if options.web:
+        return _serve(options.nodes, options.port)
     try:
         lines = read_lines(options.input)
     except BadInputError as error:
@@ -48,6 +67,21 @@ def run(options: argparse.Namespace) -> int:
         return 2
     logging.getLogger('consensual').setLevel(logging.ERROR)
     return asyncio.run(Demo(lines, options.nodes, _display()).run())
+
+
+def _serve(size: int, port: int) -> int:
+    try:
+        from consensual.cli.demo.web.server import serve  # noqa: PLC0415 - aiohttp is an extra
+    except ImportError as error:
+        print(f"demo: --web: {error}: pip install 'consensual[http]'", file=sys.stderr)
+        return 2
+    logging.getLogger('consensual').setLevel(logging.ERROR)
+    try:
+        asyncio.run(serve(size, port))
+    except OSError as error:
+        print(f'demo: --web: {error.strerror}; name another --port, or 0', file=sys.stderr)
+        return 2
+    return 0
 
 
 def _display() -> Display:
