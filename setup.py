@@ -24,7 +24,7 @@ setup(
         'Typing :: Typed',
     ],
     packages=find_packages(include=['consensual', 'consensual.*']),
-    package_data={'consensual': ['py.typed']},
+    package_data={'consensual': ['py.typed'], 'consensual.cli.demo.web': ['page/*']},
     entry_points={
         'console_scripts': ['consensual = consensual.cli:script'],
         'pytest11': ['consensual = consensual.testing.plugin'],

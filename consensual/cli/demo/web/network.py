@@ -196,7 +196,7 @@ def names_of(urls: Sequence[URL]) -> list[str]:
 
 
 def _called(kind: MessageKind, message: Any) -> str:
-    if kind is MessageKind.APPEND_ENTRIES and not message['entries']:
+    if kind is MessageKind.APPEND_ENTRIES and not message.get('entries'):
         return 'Heartbeat'
     return ''.join(map(str.title, kind.name.split('_')))
 
