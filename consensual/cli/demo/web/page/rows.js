@@ -80,6 +80,7 @@ class Row {
     label(this.cut, node.is_cut_off ? 'Heal' : 'Cut off', node.name);
     label(this.kill, this.isDown() ? 'Restart' : 'Kill', node.name);
     label(this.detach, this.isMember() ? 'Detach' : 'Attach', node.name);
+    this.detach.disabled = !this.isMember() && node.role !== 'detached';
     this.drawLog(node, first, room);
   }
 

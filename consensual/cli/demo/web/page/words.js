@@ -9,7 +9,8 @@ export function termClass(term) {
 // A node's role in words, and what it is drawn as.
 export function roleOf(node) {
   if (node.role === 'down') return { kind: 'down', name: 'down' };
-  if (node.role === 'detached' || node.membership === '') return { kind: 'detached', name: 'detached' };
+  if (node.role === 'detached') return { kind: 'detached', name: 'detached' };
+  if (node.membership === '') return { kind: 'detached', name: 'removed' }; // and nobody told it yet
   if (node.membership === 'learner') return { kind: 'learner', name: 'learner' };
   return { kind: node.role, name: node.role.replace('_', '-') };
 }
