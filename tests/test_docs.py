@@ -28,7 +28,7 @@ from consensual.testing import (
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / 'docs' / 'testing.md'
-NAMES = 'machines', 'rest', 'client', 'http', 'operations'
+NAMES = 'machines', 'rest', 'client', 'http', 'operations', 'demo'
 PAGES = PAGE, *(ROOT / 'docs' / f'{name}.md' for name in NAMES)
 BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 OPTIONS = '-p no:cacheprovider', '-W error', '-o asyncio_default_fixture_loop_scope=function'

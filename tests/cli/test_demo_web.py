@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from consensual.cli import main
-from consensual.cli.demo.web.cluster import CALL_LIMIT, NODE_LIMIT, Cluster
+from consensual.cli.demo import PORT
+from consensual.cli.demo.web.cluster import CALL_LIMIT, HEARTBEAT, NODE_LIMIT, Cluster
 from consensual.cli.demo.web.network import Network
 from consensual.cli.demo.web.server import STREAM_LIMIT, Frames, application
 from tests.http.serving import Answer, Client, ask
@@ -398,3 +400,23 @@ def test_arguments_are_checked(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         main(['demo', *arguments])
     assert raised.value.code == 2
+
+
+def test_page_of_docs_names_the_buttons_and_limits_that_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """And the flags of the command."""
+    page = (ROOT / 'docs' / 'demo.md').read_text(encoding='utf-8')
+    with pytest.raises(SystemExit):
+        main(['demo', '--help'])
+    assert set(re.findall(r'--[a-z]+', page)) <= set(
+        re.findall(r'--[a-z]+', capsys.readouterr().out)
+    )
+    drawn = ''.join((PAGE / name).read_text(encoding='utf-8') for name in ('index.html', 'rows.js'))
+    buttons = re.findall(r'^\| \*\*(.+?)\*\*', page, re.MULTILINE)
+    assert len(buttons) == 9
+    assert [name for name in buttons if f'>{name}<' not in drawn and f"'{name}'" not in drawn] == []
+    assert f'There are {NODE_LIMIT} nodes at most, {CALL_LIMIT} calls under way' in page
+    assert f'and {STREAM_LIMIT} pages open' in page
+    assert f'Heartbeats are {HEARTBEAT} s apart' in page
+    assert f'{PORT}' in page

@@ -6,6 +6,7 @@ const WIDE = { width: 800, height: 400, radius: 268 };
 const NARROW = { width: 470, height: 430, radius: 164 };
 const DISC = 46;
 const MARGIN = { top: 74, bottom: 58 }; // from the centre of a disc to the edge
+const CROWD = { size: 7, scale: 0.84 }; // above that many nodes, each is drawn that much smaller
 const AWAY = 10; // pixels by which a node that is cut off is farther outside
 const LEAST = 140; // milliseconds that a message takes at least, to be seen
 const FADE = 450; // milliseconds for which the end of a lost message is seen
@@ -41,7 +42,7 @@ export class Ring {
     this.svg.setAttribute('viewBox', `0 0 ${size.width} ${size.height}`);
     picture.nodes.forEach((node, place) => {
       if (!this.nodes.has(node.name)) this.nodes.set(node.name, new Disc(node.name, this.discs, this.onClick));
-      this.nodes.get(node.name).draw(node, position(place, picture.nodes, size));
+      this.nodes.get(node.name).draw(node, position(place, picture.nodes, size), scaleOf(picture.nodes));
     });
     const discs = [...this.nodes.values()];
     discs.forEach((one, place) => {
@@ -137,15 +138,19 @@ class Disc {
     layer.append(this.group);
   }
 
-  draw(node, { x, y }) {
+  draw(node, { x, y }, scale) {
     const { kind, name } = roleOf(node);
-    Object.assign(this, { node, kind, x, y });
-    this.group.style.transform = `translate(${x}px, ${y}px)`;
+    Object.assign(this, { node, kind, x, y, edge: DISC * scale });
+    this.group.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
     this.group.setAttribute('class', `node ${kind} ${termClass(node.term)} ${node.is_cut_off ? 'cut' : ''}`);
     this.role.textContent = name;
     this.term.textContent = `term ${node.term}`;
     this.title.textContent = `${node.name}: click to ${node.is_cut_off ? 'heal' : 'cut off'}`;
   }
+}
+
+function scaleOf(nodes) {
+  return nodes.length > CROWD.size ? CROWD.scale : 1;
 }
 
 // The ring fills the picture from its top to its bottom, however many nodes there are.
@@ -165,7 +170,7 @@ function position(place, nodes, size) {
 function between(from, to, share) {
   const [dx, dy] = [to.x - from.x, to.y - from.y];
   const length = Math.hypot(dx, dy) || 1;
-  const way = DISC + (length - 2 * DISC) * share;
+  const way = from.edge + (length - from.edge - to.edge) * share;
   return {
     x: from.x + (dx * way - dy * BESIDE) / length,
     y: from.y + (dy * way + dx * BESIDE) / length,
