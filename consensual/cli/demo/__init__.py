@@ -17,6 +17,9 @@ from consensual.cli.demo.text import DEFAULT_INPUT, BadInputError, read_lines
 PORT = 8765
 """Of the page, unless told otherwise."""
 
+INTERRUPTED = 130
+"""The exit status of what Ctrl+C ended, as shells have it."""
+
 
 def add_to(commands: Any) -> None:
     """Add the command to a parser."""
@@ -58,15 +61,22 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo; return the exit status."""
-    if options.web:
-        return _serve(options.nodes, options.port)
+    logging.getLogger('consensual').setLevel(logging.ERROR)
     try:
-        lines = read_lines(options.input)
+        if options.web:
+            return _serve(options.nodes, options.port)
+        return _replicate(options.input, options.nodes)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _replicate(path: Path, size: int) -> int:
+    try:
+        lines = read_lines(path)
     except BadInputError as error:
         print(f'demo: {error}', file=sys.stderr)
         return 2
-    logging.getLogger('consensual').setLevel(logging.ERROR)
-    return asyncio.run(Demo(lines, options.nodes, _display()).run())
+    return asyncio.run(Demo(lines, size, _display()).run())
 
 
 def _serve(size: int, port: int) -> int:
@@ -75,7 +85,6 @@ def _serve(size: int, port: int) -> int:
     except ImportError as error:
         print(f"demo: --web: {error}: pip install 'consensual[http]'", file=sys.stderr)
         return 2
-    logging.getLogger('consensual').setLevel(logging.ERROR)
     try:
         asyncio.run(serve(size, port))
     except OSError as error:

@@ -58,6 +58,7 @@ async def serve(size: int, port: int) -> None:
     Raises `OSError` when the port is taken.
     """
     ending = asyncio.Event()
+    _on_signals(ending)
     cluster = Cluster(size)
     runner = web.AppRunner(application(cluster, ending), shutdown_timeout=1.0, access_log=None)
     try:
@@ -65,7 +66,6 @@ async def serve(size: int, port: int) -> None:
         site = web.TCPSite(runner, HOST, port)
         await site.start()
         await cluster.found()
-        _on_signals(ending)
         address = URL.build(scheme='http', host=HOST, port=runner.addresses[0][1], path='/')
         print(f'demo: {size} nodes; open {address} in a browser; Ctrl+C ends it', flush=True)
         await ending.wait()
