@@ -20,4 +20,10 @@ mypy
 echo "== import contracts"
 lint-imports
 echo "== tests"
-python -m pytest ${selection[@]+"${selection[@]}"} "$@"
+if [[ $# -gt 0 ]]; then
+    exec python -m pytest ${selection[@]+"${selection[@]}"} "$@"
+fi
+# what kills and stops real processes gets the machine for itself
+alone=(tests/processes tests/crashes)
+python -m pytest ${selection[@]+"${selection[@]}"} --numprocesses auto --dist loadfile "${alone[@]/#/--ignore=}"
+python -m pytest ${selection[@]+"${selection[@]}"} "${alone[@]}"

@@ -2,13 +2,14 @@
 
 import sys
 
-from benchmarks import durable, growth, machines, memory, simulator, snapshot
+from benchmarks import durable, growth, machines, memory, network, simulator, snapshot
 
 BENCHMARKS = {
     'durable': durable.main,
     'growth': growth.main,
     'machines': machines.main,
     'memory': memory.main,
+    'network': network.main,
     'simulator': simulator.main,
     'snapshot': snapshot.main,
 }

@@ -112,3 +112,5 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         if error.content_type == 'application/json' or error.status < 400:
             raise
         return refuse_exception(error)
+    except ConnectionResetError:  # who asked is gone, so whatever this is, nobody gets it
+        return refuse(499, 'the connection was closed before it was answered')

@@ -138,6 +138,13 @@ def test_processors_must_be_functions_by_name(processors: Any) -> None:
         make(processors=processors)
 
 
+@pytest.mark.parametrize('processors', [Ledger(), [print], 7, 'add'])
+def test_state_machine_in_place_of_processors_is_told_where_it_belongs(processors: Any) -> None:
+    """Design §2: both are arguments of their own, and easily confused."""
+    with pytest.raises(InvalidParameters, match='state_machine='):
+        make(processors=processors)
+
+
 def test_action_in_processors_and_state_machine_is_refused() -> None:
     """Two functions for one action: the error names the action."""
     with pytest.raises(InvalidParameters, match="'add'"):

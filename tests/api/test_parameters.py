@@ -15,6 +15,7 @@ from consensual.raft import Node
 from consensual.raft.errors import InvalidParameters
 from tests.api.marks import in_virtual_time
 from tests.clusters import Cluster
+from tests.readable import readable
 
 pytestmark = in_virtual_time
 
@@ -62,7 +63,7 @@ def cyclic() -> Any:
         {'id': 1, 'action': 'add', 'version': 7},
         nested(50),
     ],
-    ids=repr,
+    ids=readable,
 )
 async def test_what_json_carries_arrives_on_every_node(parameters: Any) -> None:
     """Design §2: each node decodes its own, equal copy; types are kept."""
@@ -124,7 +125,7 @@ async def test_huge_integers_arrive_or_are_refused_but_never_change(number: int)
         print,
         1j,
     ],
-    ids=lambda value: f'{type(value).__name__} {value!a}',
+    ids=lambda value: f'{type(value).__name__} {ascii(readable(value))[1:-1]}',
 )
 async def test_what_json_cannot_carry_is_refused_at_once(parameters: Any) -> None:
     """Design §2: `InvalidParameters`, at once, naming what it is about; nothing is done."""

@@ -12,6 +12,7 @@ from consensual.raft import MessageKind, Node
 from consensual.raft.errors import ConsensualError, InvalidMessage
 from tests.api.marks import in_virtual_time
 from tests.clusters import HEARTBEAT, Cluster, Deliver, T, answer, fail
+from tests.readable import readable
 
 pytestmark = in_virtual_time
 
@@ -42,7 +43,7 @@ NONSENSE = [None, 1, 'text', [], {}, {'version': 1}, {'version': 1, 'route': Non
 
 
 @pytest.mark.parametrize('kind', list(MessageKind))
-@pytest.mark.parametrize('message', NONSENSE, ids=repr)
+@pytest.mark.parametrize('message', NONSENSE, ids=readable)
 async def test_what_does_not_validate_is_refused_and_changes_nothing(
     kind: MessageKind, message: Any
 ) -> None:

@@ -189,6 +189,7 @@ async def test_order_that_a_form_could_send_is_refused() -> None:
         b'{"do": "tune", "latency": NaN, "loss": 0}',
         b'{"do": "tune", "latency": 0.1, "loss": 0.6}',
     ],
+    ids=lambda body: repr(body[:50]),
 )
 async def test_what_is_no_order_is_an_error_in_json(body: bytes) -> None:
     """And changes nothing."""

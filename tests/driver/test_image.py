@@ -24,6 +24,7 @@ from consensual.raft.driver.image import BATCH, Capture, decode, pieces, store
 from consensual.raft.driver.outcome import Outcome
 from consensual.raft.errors import OutcomeUnknown, ProcessorFailed, SnapshotFailed
 from tests.cores import REPRODUCIBLE
+from tests.readable import readable
 
 scalars = (
     st.none()
@@ -144,7 +145,7 @@ def test_pieces_are_short():
         (Number.ONE, 1),
         ([Colour.RED] * (BATCH + 1), ['red'] * (BATCH + 1)),
     ],
-    ids=repr,
+    ids=readable,
 )
 def test_what_is_as_good_as_json_comes_as_json(state, expected):
     """Tuples come as lists, subclasses as what they are."""
@@ -184,7 +185,7 @@ NOT_JSON = [
 ]
 
 
-@pytest.mark.parametrize('value', NOT_JSON, ids=repr)
+@pytest.mark.parametrize('value', NOT_JSON, ids=readable)
 @pytest.mark.parametrize('size', [0, 1, BATCH + 1])
 def test_what_json_cannot_carry_is_refused(value, size):
     """Wherever it stands, by itself or among many: the log is kept then."""
@@ -293,7 +294,7 @@ def test_results_come_back_equal(value):
     assert (outcome.value, outcome.error) == (value, None)
 
 
-@pytest.mark.parametrize('value', NOT_JSON, ids=repr)
+@pytest.mark.parametrize('value', NOT_JSON, ids=readable)
 def test_result_that_json_cannot_carry_is_known_to_be_lost(value):
     """The command is never applied again; its caller is told that the result is not known."""
     sessions = tables()

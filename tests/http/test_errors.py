@@ -8,9 +8,11 @@ import json
 from typing import Any
 
 import pytest
+from aiohttp import ClientConnectionResetError, web
+from aiohttp.test_utils import make_mocked_request
 
 from consensual.http import bodies
-from consensual.http.answers import STATUSES, status_of
+from consensual.http.answers import STATUSES, json_errors, status_of
 from consensual.machines import KeyValueStore
 from consensual.raft import errors
 from consensual.raft.errors import ConsensualError
@@ -32,7 +34,7 @@ def test_each_error_has_a_status_of_its_own_or_of_its_class(kind: type[Consensua
 
 
 def test_statuses_are_those_that_are_documented() -> None:
-    """As the issue of this transport says."""
+    """As docs/rest.md lists them."""
     assert status_of(errors.InvalidParameters('')) == 400
     assert status_of(errors.UnknownAction('')) == 404
     assert status_of(errors.MembershipChangeInProgress('')) == 409
@@ -40,6 +42,18 @@ def test_statuses_are_those_that_are_documented() -> None:
     assert status_of(errors.NotMember('')) == 421
     assert status_of(errors.NoLeader('')) == 503
     assert status_of(errors.OutcomeUnknown('')) == 504
+
+
+@pytest.mark.asyncio
+async def test_who_is_gone_is_no_error_of_the_server() -> None:
+    """A connection that breaks before its answer leaves no traceback in the program's log."""
+
+    async def break_off(_: web.Request) -> web.Response:
+        raise ClientConnectionResetError('Cannot write to closing transport')
+
+    answer = await json_errors(make_mocked_request('GET', '/raft'), break_off)
+    assert isinstance(answer, web.Response)
+    assert answer.status == 499
 
 
 async def _say(client: Client, text: bytes, *, is_all: bool = False) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 from consensual.machines import KeyValueStore
 from consensual.raft import StateMachine
 from tests.machines.driven import Driven
+from tests.readable import readable
 
 VALUES: list[Any] = [None, True, 0, -1.5, 'text', '', [], {}, [1, [None]], {'a': {'b': [False]}}]
 
@@ -38,7 +39,7 @@ def test_put_returns_the_version_and_get_returns_both(store: Driven) -> None:
     assert store.get(key='a') == {'value': 'three', 'version': 3}
 
 
-@pytest.mark.parametrize('value', VALUES, ids=repr)
+@pytest.mark.parametrize('value', VALUES, ids=readable)
 def test_values_are_whatever_json_carries(store: Driven, value: Any) -> None:
     """They come back equal and of the same types."""
     store.put(key='a', value=value)
@@ -103,7 +104,7 @@ def test_cas_expecting_null_creates_and_never_replaces(store: Driven) -> None:
     assert store.get(key='a') == {'value': None, 'version': 1}
 
 
-@pytest.mark.parametrize('value', [it for it in VALUES if it is not None], ids=repr)
+@pytest.mark.parametrize('value', [it for it in VALUES if it is not None], ids=readable)
 def test_cas_by_value_succeeds_on_an_equal_value(store: Driven, value: Any) -> None:
     """Also on compound ones."""
     store.put(key='a', value=value)

@@ -19,6 +19,7 @@ from consensual.testing import (
     check,
     outcome_of,
 )
+from tests.readable import readable
 
 async_test = pytest.mark.asyncio
 
@@ -150,7 +151,7 @@ def test_history_is_kept_in_a_file(tmp_path):
     assert (tmp_path / 'again').read_text() == path.read_text()
 
 
-@pytest.mark.parametrize('output', [{1: 2}, {1, 2}, float('nan'), object()], ids=repr)
+@pytest.mark.parametrize('output', [{1: 2}, {1, 2}, float('nan'), object()], ids=readable)
 def test_what_json_would_change_is_not_saved(output, tmp_path):
     """A file that does not say what was recorded would give another verdict."""
     history = History()

@@ -12,6 +12,11 @@ def actions_of(
     processors: Optional[Mapping[str, Processor]], state_machine: Optional[StateMachine]
 ) -> dict[str, Processor]:
     """Return all actions by name. Raises `InvalidParameters` for what is none."""
+    if processors is not None and not isinstance(processors, Mapping):
+        raise InvalidParameters(
+            f'processors are functions by name, not {processors!r}; an object with `processors` '
+            'and `reset()` is given as state_machine='
+        )
     actions = {} if processors is None else dict(processors)
     of_machine = {} if state_machine is None else state_machine.processors
     for name, processor in of_machine.items():

@@ -1,0 +1,204 @@
+"""`python -m benchmarks network`: three durable processes on loopback, beside other systems.
+
+In each run the systems take turns; a ratio is that of the medians of all runs. etcd (its binary,
+and grpcio) and PySyncObj take part where they are installed.
+"""
+
+import argparse
+import platform
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import limits
+from benchmarks.durable import file_system
+from benchmarks.systems import Consensual, Etcd, Floor, PySyncObj
+
+PARTS = ('load', 'failover', 'sizes')
+SIZES = (3, 5, 7)
+
+Figures = dict[tuple[str, str], list[float]]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, and print tables; return the exit status."""
+    parser = argparse.ArgumentParser(prog='python -m benchmarks network', description=__doc__)
+    parser.add_argument('--runs', type=int, default=3, help='of each measurement; default 3')
+    parser.add_argument('--seconds', type=float, default=3.0, help='of one; default 3')
+    parser.add_argument('--trials', type=int, default=10, help='of a failover; default 10')
+    parser.add_argument('--only', nargs='+', choices=PARTS, default=PARTS, metavar='PART')
+    parser.add_argument(
+        '--directory', type=Path, default=Path.cwd(), help='where the files go; default: here'
+    )
+    options = parser.parse_args(arguments)
+    systems = [system for system in (Consensual, Etcd, PySyncObj, Floor) if is_there(system)]
+    with tempfile.TemporaryDirectory(dir=options.directory) as name:
+        directory = Path(name)
+        print(f'Python {platform.python_version()}, {platform.machine()}; {options.directory} is')
+        print(f'on {file_system(directory)}; medians of {options.runs} runs of {options.seconds} s')
+        measure = Measure(directory, options.seconds)
+        if 'load' in options.only:
+            measure.loads(systems, options.runs)
+        if 'failover' in options.only:
+            measure.failovers(systems, options.trials)
+        if 'sizes' in options.only:
+            measure.sizes(options.runs)
+    return 0
+
+
+def is_there(system: Any) -> bool:
+    """Tell whether a system can take part; say why not."""
+    if missing := system.missing():
+        print(f'{system.__name__} takes no part: {missing}')
+    return not missing
+
+
+class Measure:
+    """Runs systems in a directory, and prints what was measured."""
+
+    def __init__(self, directory: Path, seconds: float) -> None:
+        self.directory = directory
+        self.seconds = seconds
+
+    @contextmanager
+    def running(self, system: Any, size: int = 3, **options: Any) -> Iterator[Any]:
+        """Have a cluster of a system, new and empty."""
+        with tempfile.TemporaryDirectory(dir=self.directory) as name:
+            cluster = system(Path(name), size, **options)
+            try:
+                cluster.start()
+                yield cluster
+            finally:
+                cluster.close()
+
+    def loads(self, systems: Sequence[Any], runs: int) -> None:
+        """Measure latency and throughput of all; print them, and how far the targets are."""
+        figures: Figures = defaultdict(list)
+        for _ in range(runs):
+            for name, value in limits.measure(self.directory).items():
+                figures['limits', name].append(value / 1e3)
+            for system in systems:
+                for loaded in system.loads:
+                    with self.running(system, **loaded.options) as cluster:
+                        for row, column, deed, callers, figure in loaded.measurements:
+                            done = cluster.ask(deed, callers=callers, seconds=self.seconds)
+                            figures[row, column].append(done[figure])
+        print_table(figures)
+        print_targets(figures)
+
+    def failovers(self, systems: Sequence[Any], trials: int) -> None:
+        """Kill leaders; print how long it took until a write was acknowledged again."""
+        print('\n| failover, s | median | slowest | all |\n|---|---:|---:|---|')
+        taken = {system: [] for system in systems if system.can_fail_over}
+        for _ in range(trials):
+            for system, seconds in taken.items():
+                with self.running(system) as cluster:
+                    cluster.ask('write', callers=16, seconds=1.0)
+                    killed_at = cluster.kill_leader()
+                    seconds.append(cluster.acknowledged_at() - killed_at)
+        for system, seconds in taken.items():
+            trials_of_it = ' '.join(f'{each:.2f}' for each in sorted(seconds))
+            print(
+                f'| {system.__name__} | {statistics.median(seconds):.2f} | {max(seconds):.2f} '
+                f'| {trials_of_it} |'
+            )
+
+    def sizes(self, runs: int) -> None:
+        """Print how throughput falls with the number of nodes."""
+        print('\n| nodes | 256 writers in the leader, /s | 256 writers by Client, /s |')
+        print('|---:|---:|---:|')
+        for size in SIZES:
+            figures: Figures = defaultdict(list)
+            for _ in range(runs):
+                with self.running(Consensual, size) as cluster:
+                    for deed in ('write', 'client write'):
+                        done = cluster.ask(deed, callers=256, seconds=self.seconds)
+                        figures[deed, ''].append(done['per_second'])
+            inside, outside = (statistics.median(values) for values in figures.values())
+            print(f'| {size} | {inside:,.0f} | {outside:,.0f} |', flush=True)
+
+
+def shown(values: list[float]) -> str:
+    """Return the median, and between which values it is."""
+    middle = statistics.median(values)
+    digits = 0 if middle >= 100 else 2
+    return f'{middle:,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})'
+
+
+def print_table(figures: Figures) -> None:
+    """Print a row for each measurement, a column for each system."""
+    columns = list(dict.fromkeys(column for row, column in figures if row != 'limits'))
+    print('\n| |' + '|'.join(columns) + '|\n|---|' + '---:|' * len(columns))
+    for row in dict.fromkeys(row for row, _ in figures if row != 'limits'):
+        cells = [figures.get((row, column)) for column in columns]
+        print(f'| {row} | ' + ' | '.join(shown(cell) if cell else '' for cell in cells) + ' |')
+    disk = ', '.join(
+        f'{name.removesuffix("_us")} {statistics.median(values):.3f} ms'
+        for (row, name), values in figures.items()
+        if row == 'limits'
+    )
+    print(f'\nThe disk: {disk}.')
+
+
+def print_targets(figures: Figures) -> None:
+    """Print how what was measured is to what should be reached."""
+
+    def median(row: str, column: str) -> float:
+        values = figures.get((row, column))
+        return statistics.median(values) if values else float('nan')
+
+    def ratio(row: str, column: str, other: str) -> float:
+        return median(row, column) / median(row, other)
+
+    targets: list[tuple[str, float, Callable[[float], bool], str]] = [
+        (
+            'one writer in the leader, ms',
+            median('1 writer, p50 ms', 'consensual, in its leader'),
+            lambda it: it <= 0.6,
+            '≤ 0.6',
+        ),
+        (
+            '256 writers in the leader / etcd by gRPC',
+            ratio('256 writers, /s', 'consensual, in its leader', 'etcd'),
+            lambda it: it >= 2,
+            '≥ 2',
+        ),
+        (
+            '256 writers by Client / etcd by gRPC',
+            ratio('256 writers, /s', 'consensual, from outside', 'etcd'),
+            lambda it: it >= 1,
+            '≥ 1',
+        ),
+        (
+            '256 readers by Client / etcd by gRPC',
+            ratio('256 readers, /s', 'consensual, from outside', 'etcd'),
+            lambda it: it >= 1,
+            '≥ 1',
+        ),
+        (
+            '256 writers by REST / etcd by its gateway',
+            ratio('256 writers by REST, /s', 'consensual, from outside', 'etcd'),
+            lambda it: it >= 0.7,
+            '≥ 0.7',
+        ),
+        (
+            '1 writer in the leader / the floor',
+            ratio('1 writer, p50 ms', 'consensual, in its leader', 'floor'),
+            lambda _: True,
+            'said',
+        ),
+        (
+            '256 writers in the leader / the floor',
+            ratio('256 writers, /s', 'consensual, in its leader', 'floor'),
+            lambda _: True,
+            'said',
+        ),
+    ]
+    print('\n| | measured | to reach | |\n|---|---:|---:|---|')
+    for what, value, is_reached, goal in targets:
+        print(f'| {what} | {value:.2f} | {goal} | {"yes" if is_reached(value) else "no"} |')
+    print(flush=True)
