@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Replicates a file while a cluster is put through its paces: ./run-demo.sh [FILE]
+# Replicates a file while a cluster is put through its paces, or shows one in the browser:
+# ./run-demo.sh [FILE], ./run-demo.sh --web
 set -euo pipefail
 root="$(cd "$(dirname "$0")" && pwd)"
 
-"$root/.ci/environment" requirements.txt
-if [[ $# -gt 0 ]]; then
+"$root/.ci/environment" requirements-demo.txt
+if [[ $# -gt 0 && "$1" != --* ]]; then
     set -- --input "$@"
 fi
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"

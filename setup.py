@@ -24,12 +24,15 @@ setup(
         'Typing :: Typed',
     ],
     packages=find_packages(include=['consensual', 'consensual.*']),
-    package_data={'consensual': ['py.typed']},
+    package_data={'consensual': ['py.typed'], 'consensual.cli.demo.web': ['page/*']},
     entry_points={
         'console_scripts': ['consensual = consensual.cli:script'],
         'pytest11': ['consensual = consensual.testing.plugin'],
     },
     python_requires='>=3.11',
     install_requires=(here / 'requirements.txt').read_text().split(),
-    extras_require={'http': ['aiohttp>=3.10', 'prometheus-client>=0.20']},
+    extras_require={
+        'http': ['aiohttp>=3.10', 'prometheus-client>=0.20'],
+        'demo': ['aiohttp>=3.10', 'rich>=13'],
+    },
 )

@@ -1,5 +1,6 @@
 """The demo, as somebody who types the command sees it."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,20 @@ def test_reader_who_goes_away_sees_no_traceback(tmp_path: Path) -> None:
         said = process.stderr.read()
     assert said == ''
     assert process.returncode == 1
+
+
+def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    """Somebody has seen enough."""
+    path = tmp_path / 'input'
+    path.write_text('\n'.join(f'line {number}' for number in range(300)))
+    with subprocess.Popen(
+        [sys.executable, '-m', 'consensual', 'demo', '--input', str(path), '--nodes', '3'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert 'replicating' in process.stdout.readline() + process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, '')

@@ -1,18 +1,14 @@
-"""`demo`: replicate a file line by line while the cluster is put through its paces.
+"""Lines are replicated while the cluster is put through its paces: one run, told as it goes.
 
-A user of the library's public names, and of nothing else.
+A user of the library's public names, and of nothing else. How it is shown is `live`.
 """
 
-import argparse
 import asyncio
 import contextlib
 import hashlib
-import json
-import logging
-import sys
 import time
-from collections.abc import Awaitable
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Optional
 
 from yarl import URL
@@ -29,70 +25,21 @@ HEARTBEAT = 0.05
 PACED_SHARE, PACED_SECONDS = 0.7, 7.0
 WRITERS = 32
 TIMEOUT = 20.0
-LINE_LIMIT = 1_000_000
-DEFAULT_INPUT = Path(__file__).parents[2] / 'examples' / 'harbour-log.txt'
 
 
-class BadInputError(Exception):
-    """The demo cannot begin; the text says why."""
+Display = Callable[['Demo'], AbstractAsyncContextManager[Callable[[str], None]]]
+"""Shows a run for as long as it is entered, and gives what prints a line meanwhile."""
 
 
-def add_to(commands: Any) -> None:
-    """Add the command to a parser."""
-    parser = commands.add_parser(
-        'demo',
-        help='replicate a file while leaders are cut off, nodes attached and detached',
-        description='Start a cluster in this process, replicate every line of a file, and while '
-        'lines flow cut off the leader, heal, attach a node, detach the leader and transfer '
-        'leadership. Succeeds when all replicas applied exactly the acknowledged lines, once, '
-        'in one order.',
-    )
-    parser.add_argument(
-        '--input', type=Path, default=DEFAULT_INPUT, metavar='FILE', help='UTF-8 text'
-    )
-    parser.add_argument(
-        '--nodes',
-        type=int,
-        default=5,
-        choices=range(3, 10),
-        metavar='N',
-        help='members at the start, 3 to 9 (default: 5)',
-    )
-    parser.set_defaults(run=run)
+def print_at_once(text: str) -> None:
+    """Print a line that whoever reads a pipe gets now."""
+    print(text, flush=True)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the demo; return the exit status."""
-    try:
-        lines = read_lines(options.input)
-        check_lines(options.input, lines)
-    except BadInputError as error:
-        print(f'demo: {error}', file=sys.stderr)
-        return 2
-    logging.getLogger('consensual').setLevel(logging.ERROR)
-    return asyncio.run(Demo(lines, options.nodes).run())
-
-
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a text file. Raises `BadInputError`."""
-    try:
-        lines = path.read_text(encoding='utf-8').splitlines()
-    except FileNotFoundError:
-        raise BadInputError(f'{path}: there is no such file; name one with --input') from None
-    except UnicodeDecodeError as error:
-        raise BadInputError(f'{path}: not UTF-8 text (byte {error.start})') from None
-    except OSError as error:
-        raise BadInputError(f'{path}: {error.strerror}') from None
-    return lines
-
-
-def check_lines(path: Path, lines: list[str]) -> None:
-    """Refuse what cannot be replicated. Raises `BadInputError`."""
-    if not lines:
-        raise BadInputError(f'{path}: empty; there is nothing to replicate')
-    for number, line in enumerate(lines, 1):
-        if len(json.dumps(line)) > LINE_LIMIT:
-            raise BadInputError(f'{path}: line {number} is longer than {LINE_LIMIT} bytes of JSON')
+@contextlib.asynccontextmanager
+async def plain_lines(_: 'Demo') -> AsyncIterator[Callable[[str], None]]:
+    """Show the lines, one after another, and nothing else."""
+    yield print_at_once
 
 
 class CuttableSender(communication.Sender):
@@ -141,10 +88,17 @@ class Replica:
 
 
 class Demo:
-    """One run of the demo."""
+    """One run of the demo.
 
-    def __init__(self, lines: list[str], size: int) -> None:
+    lines: what is replicated.
+    size: how many members the cluster has at the start.
+    display: see `Display`.
+    """
+
+    def __init__(self, lines: list[str], size: int, display: Display = plain_lines) -> None:
         self.lines = lines
+        self._display = display
+        self.print_line: Callable[[str], None] = print_at_once
         self.registry: dict[str, Node] = {}
         self.cut: set[URL] = set()
         self.replicas = [Replica(number, self.registry, self.cut) for number in range(size)]
@@ -160,25 +114,34 @@ class Demo:
 
     async def run(self) -> int:
         """Do everything; return the exit status."""
+        async with self._display(self) as self.print_line:
+            throughput = await self.replicate()
+        status = self.judge(throughput)
+        for replica in self.replicas:
+            await replica.node.stop()
+        return status
+
+    async def replicate(self) -> float:
+        """Replicate all lines; return how many there were in a second at full speed."""
         await self.assemble()
         paced = int(len(self.lines) * PACED_SHARE)
         self.pace = PACED_SECONDS / max(1, paced)
         self.say(f'replicating {len(self.lines)} lines from {WRITERS} writers')
         self.writers = asyncio.gather(*(self.write(paced) for _ in range(WRITERS)))
-        await self.put_through_its_paces()
-        await self.writers
+        try:
+            await self.put_through_its_paces()
+            await self.writers
+        finally:
+            await self.end(self.writers)
         self.pace = None
         self.say(f'{self.next_line} lines so far; the rest at full speed')
         begin, first = time.monotonic(), self.next_line
         progress = asyncio.create_task(self.show_progress())
         await asyncio.gather(*(self.write(len(self.lines)) for _ in range(8 * WRITERS)))
         elapsed = time.monotonic() - begin
-        progress.cancel()
+        await self.end(progress)
         await self.settle()
-        status = self.judge((len(self.lines) - first) / elapsed)
-        for replica in self.replicas:
-            await replica.node.stop()
-        return status
+        return (len(self.lines) - first) / elapsed
 
     async def assemble(self) -> None:
         """Make a cluster of the nodes."""
@@ -258,6 +221,11 @@ class Demo:
             await asyncio.sleep(1)
             self.say(f'{100 * len(self.acknowledged) // len(self.lines)} % done')
 
+    async def end(self, work: asyncio.Future[Any]) -> None:
+        """Let nothing of it go on; done already, do nothing."""
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
     async def settle(self) -> None:
         """Let every member apply what is committed."""
         for replica in self.members():
@@ -307,4 +275,4 @@ class Demo:
     def say(self, text: str) -> None:
         """Print what happens, and when."""
         seconds = time.monotonic() - self.began
-        print(f'{seconds:6.2f} s  {len(self.acknowledged):6} lines  {text}', flush=True)
+        self.print_line(f'{seconds:6.2f} s  {len(self.acknowledged):6} lines  {text}')
