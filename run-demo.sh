@@ -4,7 +4,7 @@
 set -euo pipefail
 root="$(cd "$(dirname "$0")" && pwd)"
 
-"$root/.ci/environment" requirements-demo.txt
+"${PYTHON:-python3}" "$root/.ci/environment.py" requirements-demo.txt
 if [[ $# -gt 0 && "$1" != --* ]]; then
     set -- --input "$@"
 fi

@@ -1,7 +1,14 @@
 #!/usr/bin/env bash
-# Runs everything that decides whether a change is right: ./run-tests.sh [--long] [pytest arguments]
+# Runs everything that decides whether a change is right:
+# ./run-tests.sh [--docker] [--long] [pytest arguments]
+# run-tests.ps1 is its twin: a step that is added here is added there.
 set -euo pipefail
 cd "$(dirname "$0")"
+
+if [[ "${1:-}" == --docker ]]; then
+    shift
+    exec docker compose --file docker-compose.yml run --build --rm test "$@"
+fi
 
 selection=(-m "not long")
 if [[ "${1:-}" == --long ]]; then
@@ -9,7 +16,7 @@ if [[ "${1:-}" == --long ]]; then
     shift
 fi
 
-./.ci/environment requirements-tests.txt
+"${PYTHON:-python3}" .ci/environment.py requirements-tests.txt
 export PATH="$PWD/.venv/bin:$PATH"
 
 echo "== lint"
