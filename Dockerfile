@@ -1,18 +1,20 @@
 # consensual serve as an image; the stage `test` runs the test suite.
-FROM python:3.13-slim AS base
+FROM python:3.13-slim AS test
 WORKDIR /consensual
-COPY requirements.txt setup.py README.md ./
-COPY consensual consensual
-RUN python -m pip install --no-cache-dir '.[http]'
-
-FROM base AS test
+COPY requirements*.txt ./
+COPY .ci/environment.py .ci/
+RUN python .ci/environment.py requirements-tests.txt
 COPY . .
-RUN python -m pip install --no-cache-dir -r requirements-tests.txt
-CMD ["python", "-m", "pytest", "-m", "not long"]
+ENTRYPOINT ["./run-tests.sh"]
 
-FROM base AS serve
+FROM python:3.13-slim AS serve
+WORKDIR /consensual
+COPY requirements.txt setup.py pyproject.toml README.md LICENSE ./
+COPY consensual consensual
+# hadolint ignore=DL3013
+RUN python -m pip install --no-cache-dir '.[http]'
 RUN useradd --system --uid 1000 consensual && install -d -o consensual -m 700 /data
-USER consensual
+USER 1000
 VOLUME /data
 EXPOSE 8000
 ENV CONSENSUAL_NODES=http://localhost:8000
