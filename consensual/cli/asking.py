@@ -253,7 +253,7 @@ def _run(
         print(f'consensual: {plain(str(error))}', file=sys.stderr)
         return status
     except ImportError as error:
-        print(f'consensual: {error}: pip install aiohttp', file=sys.stderr)
+        print(f"consensual: {error}: pip install 'consensual[http]'", file=sys.stderr)
         return MISUSED
     except KeyboardInterrupt:
         return 130

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 LINE_LIMIT = 1_000_000
-DEFAULT_INPUT = Path(__file__).parents[3] / 'examples' / 'harbour-log.txt'
+DEFAULT_INPUT = Path(__file__).with_name('harbour-log.txt')
 
 
 class BadInputError(Exception):
