@@ -5,6 +5,7 @@ What is asked is each command's own business.
 
 import argparse
 import asyncio
+import errno
 import json
 import os
 import ssl
@@ -158,11 +159,11 @@ class Members:
         except aiohttp.ClientConnectorCertificateError as error:
             raise AskingError(f'{url}: {error.certificate_error}', FORBIDDEN) from error
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError) as error:
-            raise Unreachable(f'{url} cannot be reached: {_reason(error)}', UNAVAILABLE) from error
+            raise Unreachable(f'{url} cannot be reached: {reason(error)}', UNAVAILABLE) from error
         except aiohttp.ClientSSLError as error:
             raise AskingError(f'{url} refuses this certificate: {error}', FORBIDDEN) from error
         except (aiohttp.ClientError, OSError) as error:
-            text = f'{url} broke the connection off: {_reason(error)}'
+            text = f'{url} broke the connection off: {reason(error)}'
             raise AskingError(text, _without_answer(method)) from error
         except TimeoutError:
             text = f'{url} did not answer within {timeout + GRACE:g} s'
@@ -184,8 +185,12 @@ def _without_answer(method: str) -> int:
     return UNAVAILABLE if method == 'GET' else UNKNOWN
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return what the system says was wrong, in few words."""
     cause = getattr(error, 'os_error', None) or error
+    number = getattr(cause, 'errno', None)
+    if isinstance(number, int) and number in errno.errorcode:  # asyncio's own text is long
+        return os.strerror(number)
     return getattr(cause, 'strerror', None) or str(cause) or type(cause).__name__
 
 
@@ -249,8 +254,10 @@ def _run(
         return asyncio.run(_with(members, command, options))
     except (AskingError, ConfigError) as error:
         status = error.status if isinstance(error, AskingError) else MISUSED
+        hint = '; is a node running there? Name others by --node'
+        text = f'{error}{hint}' if isinstance(error, Unreachable) else str(error)
         sys.stdout.flush()
-        print(f'consensual: {plain(str(error))}', file=sys.stderr)
+        print(f'consensual: {plain(text)}', file=sys.stderr)
         return status
     except ImportError as error:
         print(f"consensual: {error}: pip install 'consensual[http]'", file=sys.stderr)

@@ -4,6 +4,7 @@ Nothing is started here. A flag wins against the file.
 """
 
 import importlib
+import inspect
 import os
 import re
 import ssl
@@ -230,6 +231,14 @@ def load_state_machine(name: str) -> Any:
         factory = getattr(factory, part, None)
     if not callable(factory):
         raise ConfigError(f'{module_name} has no callable {attribute!r}')
+    try:
+        inspect.signature(factory).bind()
+    except TypeError as error:
+        raise ConfigError(
+            f'{name} is called without arguments, which it refuses: {error}'
+        ) from None
+    except ValueError:  # a builtin without a signature
+        pass
     return factory()
 
 

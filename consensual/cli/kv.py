@@ -56,7 +56,7 @@ def add_to(commands: Any) -> None:
 
     parser = actions.add_parser('range', help='print keys and values, a JSON object in each line')
     parser.add_argument('prefix', nargs='?', default='', metavar='PREFIX', help='of the keys')
-    parser.add_argument('--limit', type=int, metavar='N', help='print so many at most')
+    parser.add_argument('--limit', type=_limit, metavar='N', help='print so many at most')
     parser.add_argument('--after', default='', metavar='KEY', help='begin behind that key')
     _add_local(parser)
     add_options(parser, range_)
@@ -82,6 +82,12 @@ def _add_local(parser: Any) -> None:
     parser.add_argument(
         '--local', action='store_true', help='read at once, from a state that may be old'
     )
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no number of keys, which is 1 or more')
+    return int(text)
 
 
 async def get(members: Members, options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from consensual.cli.asking import (
     MISUSED,
     AskingError,
     Members,
+    reason,
     url_argument,
 )
 from consensual.cli.config import (
@@ -158,16 +159,16 @@ def _value(given: Any) -> Any:
 async def serve(config: Config, secrets: Secrets, machine: Any) -> int:
     """Run a node until a signal, or until it fails; return the exit status.
 
-    Raises `ConfigError`, `OSError` for an address that is taken, and what the node raises when
-    it starts.
+    Raises `ConfigError`, also for an address that is taken or a folder that cannot be made, and
+    what the node raises when it starts.
     """
-    from consensual.http import Receiver, Sender  # noqa: PLC0415 - an extra
+    from consensual.http import Sender  # noqa: PLC0415 - an extra
     from consensual.storage import SQLiteStorage  # noqa: PLC0415 - SQLite may be missing
 
     ending = asyncio.Event()
     _on_signals(ending)
     outgoing = _outgoing(config)
-    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(config.data_dir)
     sender = Sender(config.url, ssl=outgoing, token=secrets.peer)
     node = Node.from_url(
         config.url,
@@ -176,18 +177,10 @@ async def serve(config: Config, secrets: Secrets, machine: Any) -> int:
         storage=SQLiteStorage(config.data_dir / FILE),
         heartbeat=config.heartbeat,
     )
-    host, port = config.address()
-    receiver = Receiver(
-        node,
-        host=host,
-        port=port,
-        ssl=server_context(config),
-        peer_token=secrets.peer,
-        client_token=secrets.client,
-        insecure=config.insecure,
-    )
+    receiver = _receiver(node, config, secrets)
     async with sender, node:
-        await receiver.start()
+        await _listen(receiver, config)
+        host, port = config.address()
         logger.info('serving %s on %s:%s, data in %s', config.url, host, port, config.data_dir)
         founding = asyncio.create_task(_found(node, config, secrets, outgoing))
         try:
@@ -202,6 +195,47 @@ async def serve(config: Config, secrets: Secrets, machine: Any) -> int:
         return FAILED
     logger.info('%s has stopped', config.url)
     return DONE
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f'data-dir {path}: {reason(error)}; name a folder that is there, or can be made'
+        ) from error
+
+
+def _receiver(node: Node, config: Config, secrets: Secrets) -> 'Receiver':
+    from consensual.http import InsecureAddress, Receiver  # noqa: PLC0415 - an extra
+
+    host, port = config.address()
+    try:
+        return Receiver(
+            node,
+            host=host,
+            port=port,
+            ssl=server_context(config),
+            peer_token=secrets.peer,
+            client_token=secrets.client,
+            insecure=config.insecure,
+        )
+    except InsecureAddress as error:
+        raise ConfigError(
+            f'whoever reaches {host or "this machine"} could command the node: give '
+            'peer-token-file and token-file, or tls-ca for mutual TLS; or mean it, by insecure'
+        ) from error
+
+
+async def _listen(receiver: 'Receiver', config: Config) -> None:
+    try:
+        await receiver.start()
+    except OSError as error:
+        host, port = config.address()
+        raise ConfigError(
+            f'cannot listen on {host}:{port}: {reason(error)}; name an address of this machine '
+            'that is free, by bind or by url'
+        ) from error
 
 
 def _outgoing(config: Config) -> Optional[ssl.SSLContext]:

@@ -42,9 +42,8 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         '--port',
-        type=int,
+        type=_port,
         default=PORT,
-        choices=range(1 << 16),
         metavar='PORT',
         help=f'of the page, 0 for a free one (default: {PORT})',
     )
@@ -57,6 +56,12 @@ def add_to(commands: Any) -> None:
         help='members at the start, 3 to 9 (default: 5)',
     )
     parser.set_defaults(run=run)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) >= 1 << 16:
+        raise argparse.ArgumentTypeError(f'{text!r} is no port, which is 0 to 65535')
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -18,7 +18,12 @@ def actions_of(
             'and `reset()` is given as state_machine='
         )
     actions = {} if processors is None else dict(processors)
-    of_machine = {} if state_machine is None else state_machine.processors
+    of_machine = {} if state_machine is None else getattr(state_machine, 'processors', None)
+    if not isinstance(of_machine, Mapping):
+        raise InvalidParameters(
+            f'a state machine has `processors`, functions by name, and `reset()`; '
+            f'{state_machine!r} is none'
+        )
     for name, processor in of_machine.items():
         if name in actions:
             raise InvalidParameters(
