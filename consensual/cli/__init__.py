@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from consensual import __version__
-from consensual.cli import demo, kv, operate, replay, serve, status, storage
+from consensual.cli import bench, demo, kv, operate, replay, serve, status, storage
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     status.add_to(commands)
     operate.add_to(commands)
     kv.add_to(commands)
+    bench.add_to(commands)
     demo.add_to(commands)
     replay.add_to(commands)
     storage.add_to(commands)

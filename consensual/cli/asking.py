@@ -86,8 +86,8 @@ class Members:
         context: Optional[ssl.SSLContext] = None,
     ) -> None:
         self.urls = tuple(urls)
-        self._headers = {} if token is None else {'Authorization': f'Bearer {token}'}
-        self._context = context
+        self.token = token
+        self.context = context
         self._session: Any = None
 
     def __repr__(self) -> str:
@@ -96,8 +96,9 @@ class Members:
     async def __aenter__(self) -> Self:
         from aiohttp import ClientSession, ClientTimeout  # noqa: PLC0415 - an extra
 
+        headers = {} if self.token is None else {'Authorization': f'Bearer {self.token}'}
         self._session = ClientSession(
-            headers=self._headers, timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+            headers=headers, timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
         )
         return self
 
@@ -151,7 +152,7 @@ class Members:
                     method,
                     target,
                     data=data,
-                    ssl=self._context if self._context is not None else True,
+                    ssl=self.context if self.context is not None else True,
                     allow_redirects=False,
                 ) as response,
             ):

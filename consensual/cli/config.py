@@ -41,8 +41,9 @@ class Config:
     url: under which the others, and clients, find it; its name.
     data_dir: the folder of its data, which is made.
     bind: HOST:PORT to listen on, :PORT for every address; by default that of the URL.
-    solo, join: whether it founds a cluster, or which members it asks to be attached by; only
-        while its data are empty.
+    solo, join: whether it founds a cluster, or which members it asks to be attached by; with
+        both it founds one once all of them say that they are in none, and else joins theirs.
+        Only while its data are empty.
     heartbeat: seconds.
     token_file, peer_token_file: with the token of clients and operators, and that of peers.
     """
@@ -63,8 +64,6 @@ class Config:
     log_json: bool = False
 
     def __post_init__(self) -> None:
-        if self.solo and self.join:
-            raise ConfigError('either found a cluster (solo) or join one (join), not both')
         if (self.tls_cert is None) is not (self.tls_key is None):
             raise ConfigError('a certificate needs its key: give tls-cert and tls-key, or neither')
         if self.tls_ca is not None and self.tls_cert is None:

@@ -83,11 +83,13 @@ def add_to(commands: Any) -> None:
     add('--url', type=url_argument, help='where the others, and clients, find this node: its name')
     add('--data-dir', type=Path, metavar='DIR', help='the folder of its data, which is made')
     add('--bind', metavar='HOST:PORT', help='where to listen (default: as the URL says)')
-    founding = parser.add_mutually_exclusive_group()
-    founding.add_argument(
-        '--solo', action='store_const', const=True, help='found a cluster, if the data are empty'
+    add(
+        '--solo',
+        action='store_const',
+        const=True,
+        help='found a cluster, if the data are empty; with --join, and if those are in none',
     )
-    founding.add_argument(
+    add(
         '--join',
         nargs='+',
         action='extend',
@@ -292,13 +294,40 @@ async def _found(
     status = node.status
     if status.cluster_id is not None or status.last_index or status.role != 'detached':
         return
-    if config.solo:
-        error = await node.solo()
-        if error is not None:
-            logger.error('%s cannot found a cluster: %s', node.url, error)
-    elif config.join:
-        async with Members(config.join, token=secrets.client, context=outgoing) as members:
+    if not config.join:
+        if config.solo:
+            await _solo(node)
+        return
+    async with Members(config.join, token=secrets.client, context=outgoing) as members:
+        if config.solo and await _are_in_no_cluster(node, members):
+            await _solo(node)
+        else:
             await _join(node, members)
+
+
+async def _solo(node: Node) -> None:
+    error = await node.solo()
+    if error is not None:
+        logger.error('%s cannot found a cluster: %s', node.url, error)
+
+
+async def _are_in_no_cluster(node: Node, members: Members) -> bool:
+    """Ask until all have said that they are in none, or one says that it is in one.
+
+    Else a founder that lost its data would found another cluster beside the one that it founded.
+    """
+    said = ''
+    while node.status.role == 'detached':
+        try:
+            for url in members.urls:
+                if (await members.ask_one(url, 'GET', '/status'))['role'] != 'detached':
+                    return False
+        except AskingError as error:
+            said = _warn_once(f'{node.url} founds no cluster yet: {error}', said)
+        else:
+            return True
+        await asyncio.sleep(JOIN_PAUSE)
+    return False
 
 
 async def _join(node: Node, members: Members) -> None:
@@ -308,11 +337,15 @@ async def _join(node: Node, members: Members) -> None:
         try:
             await members.ask('POST', '/', [str(node.url)], timeout=JOIN_TIMEOUT)
         except AskingError as error:
-            if str(error) != said:
-                said = str(error)
-                logger.warning('%s is not attached yet: %s', node.url, said)
+            said = _warn_once(f'{node.url} is not attached yet: {error}', said)
         await asyncio.sleep(JOIN_PAUSE)
     logger.info('%s has joined the cluster %s', node.url, node.status.cluster_id)
+
+
+def _warn_once(text: str, said: str) -> str:
+    if text != said:
+        logger.warning('%s', text)
+    return text
 
 
 def set_up_logging(*, is_json: bool) -> None:

@@ -118,12 +118,28 @@ class Answers(Struct, array_like=True, frozen=True, gc=False):
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode_requests = msgspec.msgpack.Decoder(list[Request]).decode
-decode_answers = msgspec.msgpack.Decoder(Answers).decode
+_decode_requests = msgspec.msgpack.Decoder(list[Request]).decode
+_decode_answers = msgspec.msgpack.Decoder(Answers).decode
 
 
 class BadFrame(Exception):
     """What came is no frame, or says what may not be said."""
+
+
+def requests_of(frame: bytes) -> list[Request]:
+    """Return what a client asks. Raises `BadFrame`."""
+    try:
+        return _decode_requests(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise BadFrame(f'this is no frame: {error}') from error
+
+
+def answers_of(frame: bytes) -> Answers:
+    """Return what a node says. Raises `BadFrame`."""
+    try:
+        return _decode_answers(frame)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise BadFrame(f'this is no frame: {error}') from error
 
 
 Item = TypeVar('Item')

@@ -9,19 +9,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Optional, Union
 
-import msgspec
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType
 from yarl import URL
 
 from consensual.http.calls import (
     ANSWER_LIMIT,
     PATH,
+    BadFrame,
     Done,
     Failed,
     Leave,
     Outbox,
     Request,
-    decode_answers,
+    answers_of,
     encode,
 )
 
@@ -105,7 +105,7 @@ class Channel:
                 if message.type is not WSMsgType.BINARY:
                     break
                 self._take_frame(message.data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, ClientError, OSError):
+        except (BadFrame, ClientError, OSError):
             pass  # it has ended; why, nobody asks
         finally:
             self.is_over = True
@@ -128,7 +128,7 @@ class Channel:
             return  # whoever reads notices, too
 
     def _take_frame(self, frame: bytes) -> None:
-        told = decode_answers(frame)
+        told = answers_of(frame)
         self.cluster = told.cluster
         self._was_told.set()
         for answer in told.answers:

@@ -30,9 +30,9 @@ from consensual.http.calls import (
     Outbox,
     Query,
     Request,
-    decode_requests,
     encode,
     failure_of,
+    requests_of,
 )
 from consensual.http.parting import part
 from consensual.raft import Node
@@ -210,10 +210,7 @@ class _Connection:
     # what is asked
 
     def _take_frame(self, frame: bytes) -> None:
-        try:
-            requests = decode_requests(frame)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise BadFrame(f'this is no frame: {error}') from error
+        requests = requests_of(frame)
         if self._has_moved:
             for request in requests:
                 self._fail(request.number, NotMember('the node has come into another cluster'))

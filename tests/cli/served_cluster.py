@@ -10,6 +10,7 @@ from aiohttp import web
 from yarl import URL
 
 from consensual.cli import main
+from consensual.http.clients import Clients
 from consensual.http.rest import Rest
 from consensual.machines import KeyValueStore
 from consensual.raft import Node, communication
@@ -30,6 +31,7 @@ async def nodes_served(size: int, *, access: Any = None) -> AsyncIterator[list[N
             node = Node.from_url(url, sender=sender, state_machine=KeyValueStore())
             communication.Receiver(node, cluster).start()
             app = web.Application()
+            Clients(node, access or Open()).install(app)
             Rest(node, access or Open()).install(app)
             runner = web.AppRunner(app, handler_cancellation=True)
             await runner.setup()

@@ -63,7 +63,6 @@ def test_file_that_says_something_else_is_refused(tmp_path: Path, text: str, sai
 @pytest.mark.parametrize(
     ('settings', 'said'),
     [
-        ({'solo': True, 'join': (URL_A,)}, 'not both'),
         ({'tls_cert': Path('c')}, 'a certificate needs its key'),
         ({'tls_ca': Path('c')}, 'give tls-cert and tls-key, too'),
         ({'tls_cert': Path('c'), 'tls_key': Path('k')}, 'with a certificate the URL is https'),

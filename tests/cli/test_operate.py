@@ -233,3 +233,37 @@ async def test_any_name_can_be_called(capsys: Output) -> None:
     async with cluster_served(1) as (node,):
         assert await consensual('call', 'x/y', '--node', node.url) == 1
         assert "'x/y' is no action" in capsys.readouterr().err
+
+
+async def test_bench_measures_and_leaves_nothing_behind(capsys: Output) -> None:
+    async with cluster_served(3) as nodes:
+        flags = '--callers', 4, '--seconds', 0.2, '--size', 10
+        assert await consensual('bench', *flags, '--node', nodes[1].url) == 0
+        first, head, *rows = capsys.readouterr().out.splitlines()
+        assert first == '4 callers, values of 10 bytes'
+        assert head.split()[:2] == ['per', 'second']
+        for row, what in zip(rows, ('writes', 'reads'), strict=True):
+            name, rate, *times, failed = row.split()
+            assert (name, failed) == (what, '0')
+            assert float(rate.replace(',', '')) > 0
+            assert len(times) == 3
+        assert (await nodes[0].query('range', {'prefix': ''}))['items'] == []
+
+
+async def test_bench_of_nobody_and_of_another_machine_says_why(capsys: Output) -> None:
+    assert await consensual('bench', '--node', unused_url()) == 3
+    assert 'cannot be reached' in capsys.readouterr().err
+    assert await consensual('bench', '--callers', '0', '--node', unused_url()) == 2
+    async with nodes_served(1) as (node,):
+        flags = '--seconds', 0.1, '--timeout', 0.2, '--callers', 1
+        assert await consensual('bench', *flags, '--node', node.url) == 1
+        said = capsys.readouterr()
+        assert 'NotMember' in said.err
+        assert 'NotMember' in said.out
+        assert 'could not be deleted' not in said.err
+
+
+async def test_bench_needs_the_token_that_others_need(capsys: Output) -> None:
+    async with cluster_served(1, access=Guarded()) as (node,):
+        assert await consensual('bench', '--node', node.url) == 5
+    assert capsys.readouterr().out == ''

@@ -1,7 +1,8 @@
-"""Inputs by the million for the decoders of what peers send: `python -m tests.http.fuzz`.
+"""Inputs by the million for the decoders of what comes by a WebSocket: `python -m tests.http.fuzz`.
 
-Each is random bytes, or frames of real messages with bytes changed, cut off, repeated or
-exchanged. It must be taken or refused by the one error; what is kept stays bounded.
+Peers' frames; with `--calls`, those of clients and the answers of nodes to them. Each is random
+bytes, or a real frame with bytes changed, cut off, repeated or exchanged. It must be taken or
+refused by the one error; what is kept stays bounded.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 from yarl import URL
 
+from consensual.http import calls
 from consensual.http.frames import (
     MESSAGE_LIMIT,
     PART,
@@ -24,7 +26,7 @@ from consensual.http.frames import (
     Outbox,
 )
 from consensual.raft import MessageKind, Node, communication
-from consensual.raft.errors import InvalidMessage
+from consensual.raft.errors import ConsensualError, InvalidMessage
 
 ROUTE = ['cluster', 'a:1', 'incarnation', 'b:1', 'incarnation']
 HEAD: dict[str, Any] = {'route': ROUTE, 'version': 1, 'term': 2}
@@ -133,6 +135,60 @@ async def fuzz(inputs: int, seed: int) -> Target:
     return target
 
 
+REQUESTS: tuple[calls.Request, ...] = (
+    calls.OpenSession(1, 5.0),
+    calls.Execute(2, 7, 3, 1, 'put', '{"key": "k", "value": [1, 2.5, null]}', 1.5),
+    calls.Query(3, 'get', '{"key": "ü"}', True, 1.5),
+    calls.Status(4),
+    calls.Leave(5),
+)
+REPLIES: tuple[calls.Done | calls.Failed, ...] = (
+    calls.Done(1, '{"version": 12}'),
+    calls.Failed(2, 'NoLeader', 'nobody leads'),
+    calls.Failed(3, 'StorageCorrupted', ''),
+    calls.Failed(4, 'Exception', 'no error of ours'),
+)
+
+
+class CallTarget:
+    """Either end of a client's connection, without the connection."""
+
+    def __init__(self) -> None:
+        self.taken = self.refused = 0
+
+    def take(self, frame: bytes) -> None:
+        """Do what a node does with a frame of a client, and what that does with an answer."""
+        for decode in (calls.requests_of, calls.answers_of):
+            try:
+                told = decode(frame)
+            except calls.BadFrame:
+                self.refused += 1
+                continue
+            self.taken += 1
+            if isinstance(told, calls.Answers):
+                for answer in told.answers:
+                    if isinstance(answer, calls.Failed):
+                        assert isinstance(calls.error_of(answer), ConsensualError)
+
+
+def fuzz_calls(inputs: int, seed: int) -> CallTarget:
+    """Feed that many inputs; raise what should not have happened."""
+    random, target = Random(seed), CallTarget()
+    for number in range(inputs):
+        some = random.randrange(1, 4)
+        frame = damaged(
+            random,
+            calls.encode(random.choices(REQUESTS, k=some))
+            if random.random() < 0.5
+            else calls.encode(calls.Answers('http://a:1', 'x', random.choices(REPLIES, k=some))),
+        )
+        try:
+            target.take(frame)
+        except Exception as error:
+            raise AssertionError(f'seed {seed}, input {number}: {frame!r:.300}') from error
+    return target
+
+
 def unchanging(node: Node) -> tuple[Any, ...]:
     """Return what no message of a stranger may change."""
     status = node.status
@@ -145,11 +201,16 @@ def main() -> int:
     parser.add_argument('--inputs', type=int, default=100_000)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--memory', action='store_true', help='watch it; ten times as slow')
+    parser.add_argument('--calls', action='store_true', help='frames of clients, and answers')
     options = parser.parse_args()
     if options.memory:
         tracemalloc.start()
     start = time.monotonic()
-    target = asyncio.run(fuzz(options.inputs, options.seed))
+    target: Target | CallTarget
+    if options.calls:
+        target = fuzz_calls(options.inputs, options.seed)
+    else:
+        target = asyncio.run(fuzz(options.inputs, options.seed))
     print(  # noqa: T201
         f'{options.inputs} inputs in {time.monotonic() - start:.0f} s: '
         f'{target.taken} messages answered, {target.refused} refused'

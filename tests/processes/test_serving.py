@@ -59,6 +59,10 @@ async def votes(url: URL, **settings: Any) -> None:
     await eventually(is_voter)
 
 
+async def has_said(process: Process, text: str) -> bool:
+    return any(text in line for line in process.log)
+
+
 def serve(*arguments: object) -> tuple[int, str]:
     """Run what ends by itself; return its exit status and what it says."""
     done = subprocess.run(
@@ -138,6 +142,26 @@ async def test_settings_may_stand_in_a_file_and_name_any_state_machine(tmp_path:
             with pytest.raises(AskingError, match="'acquire'"):
                 await members.ask('POST', '/put', {'key': 'k', 'value': 1})
         assert process.log[0].startswith('{"time":')
+
+
+@pytest.mark.asyncio
+async def test_founder_that_lost_its_data_joins_the_cluster_that_it_founded(tmp_path: Path) -> None:
+    """With `--solo` and `--join` it founds one only where the others are in none."""
+    first, second, third = (Process(url, tmp_path / f'{url.port}') for url in urls(3))
+    founder = '--solo', '--join', second.url, third.url
+    async with running(first, second, third):
+        await first.start(*founder)
+        await eventually(lambda: has_said(first, 'founds no cluster yet'))
+        await second.start('--join', first.url, third.url)
+        await third.start('--join', first.url, second.url)
+        for process in (first, second, third):
+            await votes(process.url)
+        cluster_id = (await status_of(second.url))['cluster_id']
+        await first.kill()
+        first.wipe()
+        await first.start(*founder)
+        await votes(first.url)
+        assert (await status_of(first.url))['cluster_id'] == cluster_id
 
 
 @pytest.mark.asyncio
