@@ -1,6 +1,7 @@
 """A network of namespaces, made by the test and for it alone: hosts whose packets can be dropped.
 
-Needs root, and Debian's iproute2 and iptables.
+Needs root's rights, and Debian's iproute2. With iptables, packets vanish on the way; without, they
+are refused where they come from.
 """
 
 import os
@@ -12,30 +13,45 @@ from typing import Self
 
 from yarl import URL
 
+from tests.processes import rights
+
 PORT = 8000
 
 
 def missing() -> str:
     """Return why there can be no such network here, '' where there can."""
-    if os.geteuid() != 0:
-        return 'network namespaces are made by root'
-    tools = [tool for tool in ('ip', 'iptables') if shutil.which(tool) is None]
-    return f'not installed: {", ".join(tools)}' if tools else ''
+    if reason := rights.missing(rights.NET_ADMIN, rights.SYS_ADMIN):
+        return reason
+    if shutil.which('ip') is None:
+        return 'not installed: ip, of iproute2'
+    if has_filters() and '-P FORWARD DROP' in run('iptables', '-S', 'FORWARD'):
+        return 'this machine forwards nothing, over bridges neither'
+    return ''
 
 
-def run(*command: object) -> None:
-    """Run a command. Raises `RuntimeError` with what it says."""
+def has_filters() -> bool:
+    """Tell whether packets can be dropped on the way."""
+    return shutil.which('iptables') is not None
+
+
+def run(*command: object) -> str:
+    """Run a command; return what it says. Raises `RuntimeError` with its complaint."""
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f'{" ".join(map(str, command))}: {done.stderr.strip()}')
+    return done.stdout
 
 
 class Host:
-    """A namespace with an address, and what it drops of what comes in."""
+    """A namespace with an address, and what it drops of what comes in.
 
-    def __init__(self, name: str, address: str) -> None:
+    by_routes: who sends is given no route to it, in place of a filter here: it notices at once.
+    """
+
+    def __init__(self, name: str, address: str, *, by_routes: bool) -> None:
         self.name = name
         self.address = address
+        self.by_routes = by_routes
 
     def __repr__(self) -> str:
         return f'Host({self.name}, {self.address})'
@@ -57,30 +73,42 @@ class Host:
     def drop_from(self, others: 'Sequence[Host]') -> None:
         """Drop all that comes from these: one way, the other one stays open."""
         for other in others:
-            self.drop('-s', other.address)
+            if self.by_routes:
+                run(*other.within, 'ip', 'route', 'add', 'blackhole', self.address)
+            else:
+                self.drop('-s', other.address)
 
     def lose(self, share: float) -> None:
         """Drop that share of all packets, at random."""
         self.drop('-m', 'statistic', '--mode', 'random', '--probability', share)
 
-    def delay(self, seconds: float, jitter: float) -> None:
-        """Hold back what goes out. Raises `RuntimeError` where the kernel has no netem."""
-        times = f'{1e3 * seconds}ms', f'{1e3 * jitter}ms'
-        run(*self.within, 'tc', 'qdisc', 'add', 'dev', 'eth0', 'root', 'netem', 'delay', *times)
+    def disturb(self, seconds: float, jitter: float, loss: float) -> None:
+        """Hold back what goes out, and drop a share of it.
+
+        Raises `RuntimeError` where the kernel has no netem.
+        """
+        noise = 'delay', f'{1e3 * seconds}ms', f'{1e3 * jitter}ms', 'loss', f'{100 * loss}%'
+        run(*self.within, 'tc', 'qdisc', 'add', 'dev', 'eth0', 'root', 'netem', *noise)
 
     def heal(self) -> None:
         """Drop nothing any more."""
-        run(*self.within, 'iptables', '-F', 'INPUT')
+        run(*self.within, 'ip', 'route', 'flush', 'type', 'blackhole')
+        if has_filters():
+            run(*self.within, 'iptables', '-F', 'INPUT')
 
 
 class Network:
-    """Hosts at one bridge, at which the tests are, too, with an address of their own."""
+    """Hosts at one bridge, at which the tests are, too, with an address of their own.
 
-    def __init__(self, size: int) -> None:
+    by_routes: how they drop what is not to arrive, see `Host`.
+    """
+
+    def __init__(self, size: int, *, by_routes: bool) -> None:
         self.prefix = f'cx{os.getpid()}'
         self.net = f'10.{os.getpid() % 200 + 20}.{os.getpid() // 200 % 250}'
         self.hosts = [
-            Host(f'{self.prefix}n{number}', f'{self.net}.{number}') for number in range(1, size + 1)
+            Host(f'{self.prefix}n{number}', f'{self.net}.{number}', by_routes=by_routes)
+            for number in range(1, size + 1)
         ]
 
     def __repr__(self) -> str:
@@ -119,9 +147,9 @@ class Network:
 
 
 @contextmanager
-def network_of(size: int) -> Iterator[Network]:
+def network_of(size: int, *, by_routes: bool) -> Iterator[Network]:
     """Have a network, and remove it however the block ends."""
-    network = Network(size)
+    network = Network(size, by_routes=by_routes)
     try:
         yield network.make()
     finally:

@@ -1,6 +1,7 @@
 """Wall clocks that jump: nothing in a cluster depends on them, nor on their being alike."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
@@ -38,7 +39,9 @@ class Clock:
         }
 
     def jump(self, offset: str) -> None:
-        self.path.write_text(offset)
+        new = self.path.with_suffix('.new')
+        new.write_text(offset)
+        new.replace(self.path)  # at once: half a file is no time
 
 
 @pytest.mark.parametrize('size', [3, pytest.param(5, marks=pytest.mark.long)])
@@ -76,3 +79,8 @@ async def test_clocks_that_jump_move_neither_elections_nor_expiry(
         after = await cluster.status(leader)
         assert (after['role'], after['term']) == ('leader', before['term'])
         await eventually(cluster.is_whole)
+        for process in processes:
+            assert await process.terminate() == 0
+            said_at = datetime.fromisoformat(process.log[-1][: len('2000-01-01 00:00:00')])
+            age = datetime.now(tz=UTC) - said_at.astimezone()
+            assert age > timedelta(hours=1), 'its clock did jump'

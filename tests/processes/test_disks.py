@@ -1,7 +1,6 @@
 """A disk that is full: the node stops and says why, the others go on, and nothing is lost."""
 
 import asyncio
-import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,12 +9,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.processes import rights
 from tests.processes.cluster import Cluster, Process, eventually, founded, urls
 from tests.processes.load import load_on
 
 pytestmark = [
     pytest.mark.asyncio,
-    pytest.mark.skipif(os.geteuid() != 0, reason='a small file system is mounted by root'),
+    pytest.mark.skipif(
+        bool(rights.missing(rights.SYS_ADMIN)), reason=rights.missing(rights.SYS_ADMIN)
+    ),
 ]
 
 LIMIT = 60

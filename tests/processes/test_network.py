@@ -19,6 +19,8 @@ on_hosts = pytest.mark.skipif(bool(namespaces.missing()), reason=namespaces.miss
 LIMIT = 60
 SOME = 40
 SIZES = [3, pytest.param(5, marks=pytest.mark.long)]
+NOISE = 0.02, 0.01, 0.02
+"""Seconds of delay, seconds of jitter, and the share that is lost."""
 
 
 class Hosts:
@@ -42,14 +44,31 @@ class Hosts:
             host.heal()
 
 
-@pytest_asyncio.fixture(params=SIZES)
+@pytest.fixture
+def netem() -> None:
+    """Skip the test where the kernel cannot disturb packets, before any node is started."""
+    with namespaces.network_of(1, by_routes=True) as network:
+        try:
+            network.hosts[0].disturb(*NOISE)
+        except RuntimeError as error:
+            pytest.skip(f'this kernel disturbs no packets: {error}')
+
+
+@pytest_asyncio.fixture(
+    params=[
+        pytest.param((3, not namespaces.has_filters()), id='3'),
+        pytest.param((3, True), id='3-by-routes', marks=pytest.mark.long),
+        pytest.param((5, not namespaces.has_filters()), id='5', marks=pytest.mark.long),
+    ]
+)
 async def hosts(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Hosts]:
-    with namespaces.network_of(request.param) as network:
+    size, by_routes = request.param
+    with namespaces.network_of(size, by_routes=by_routes) as network:
         processes = [
             Process(host.url, tmp_path / host.name, within=host.within, flags=['--insecure'])
             for host in network.hosts
         ]
-        async with asyncio.timeout(LIMIT * request.param), founded(processes) as cluster:
+        async with asyncio.timeout(LIMIT * size), founded(processes) as cluster:
             yield Hosts(cluster, network)
 
 
@@ -94,6 +113,7 @@ async def test_leader_that_is_heard_and_hears_nobody_is_replaced(hosts: Hosts) -
 
 
 @on_hosts
+@pytest.mark.skipif(not namespaces.has_filters(), reason='not installed: iptables')
 async def test_cluster_works_on_a_network_that_loses_packets(hosts: Hosts) -> None:
     """Nothing is lost but time: TCP sends again, and nodes ask again."""
     cluster = hosts.cluster
@@ -108,14 +128,12 @@ async def test_cluster_works_on_a_network_that_loses_packets(hosts: Hosts) -> No
 
 
 @on_hosts
-async def test_cluster_works_on_a_network_that_delays_packets(hosts: Hosts) -> None:
+@pytest.mark.usefixtures('netem')
+async def test_cluster_works_on_a_network_that_delays_and_loses_packets(hosts: Hosts) -> None:
     """As the kernel does it, which not every kernel can."""
     cluster = hosts.cluster
-    try:
-        for host in hosts.network.hosts:
-            host.delay(0.02, 0.01)
-    except RuntimeError as error:
-        pytest.skip(f'this kernel delays no packets: {error}')
+    for host in hosts.network.hosts:
+        host.disturb(*NOISE)
     async with load_on(cluster.members) as load:
         await load.more(SOME)
         leader = await cluster.leader()
