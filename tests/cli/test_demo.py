@@ -96,7 +96,7 @@ def test_reader_who_goes_away_sees_no_traceback(tmp_path: Path) -> None:
         assert process.stderr is not None
         said = process.stderr.read()
     assert said == ''
-    assert process.returncode == 1
+    assert process.returncode == 141
 
 
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
