@@ -4,7 +4,9 @@ What is asked is in `calls`; that a retry is applied once is the business of the
 """
 
 from asyncio import Event, Future, Task, gather, get_running_loop, wait
+from asyncio import timeout as time_limit
 from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from functools import partial
 from math import isfinite
 from time import perf_counter
@@ -30,6 +32,7 @@ from consensual.http.calls import (
     Outbox,
     Query,
     Request,
+    Status,
     encode,
     failure_of,
     requests_of,
@@ -41,6 +44,7 @@ from consensual.raft.driver.parameters import decode
 from consensual.raft.errors import (
     ConsensualError,
     InvalidParameters,
+    NodeStopped,
     NoLeader,
     NotMember,
     OutcomeUnknown,
@@ -76,6 +80,8 @@ class Clients:
         self._node = node
         self._access = access
         self._connections: set[_Connection] = set()
+        self._is_draining = False
+        self._none_left = Event()
         self._watching: Optional[Task[None]] = None
 
     def __repr__(self) -> str:
@@ -90,6 +96,21 @@ class Clients:
         """Return the one route."""
         return [web.get(f'/{PATH}', self.serve, allow_head=False)]
 
+    async def drain(self, timeout: float) -> None:
+        """Refuse new calls, answer those under way, and send each client away that has none.
+
+        Of what is refused nothing is done, so that it may be asked of another node.
+        timeout: seconds that the last one is waited for.
+        """
+        self._is_draining = True
+        for connection in self._connections:
+            connection.drain()
+        with suppress(TimeoutError):
+            async with time_limit(timeout):
+                while self._connections:
+                    self._none_left.clear()
+                    await self._none_left.wait()
+
     async def _shut_down(self, _: web.Application) -> None:
         if self._watching is not None:
             self._watching.cancel()
@@ -99,6 +120,8 @@ class Clients:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer one client until it goes."""
         self._access.check_client(request)
+        if self._is_draining:
+            return refuse(503, 'the node is being stopped: ask another one')
         if 'Origin' in request.headers:
             return refuse(403, 'pages of browsers may not connect here')
         socket = web.WebSocketResponse(
@@ -112,10 +135,14 @@ class Clients:
             self._watching = get_running_loop().create_task(self._watch())
         connection = _Connection(self._node, socket)
         self._connections.add(connection)
+        if self._is_draining:  # since a moment ago
+            connection.drain()
         try:
             await connection.run()
         finally:
             self._connections.discard(connection)
+            if not self._connections:
+                self._none_left.set()
         return socket
 
     async def _watch(self) -> None:
@@ -143,7 +170,7 @@ class _Connection:
         self._outbox: Outbox[Done | Failed] = Outbox()
         self._has_something = Event()
         self._has_room = Event()
-        self._is_leaving = self._is_gone = False
+        self._is_draining = self._is_leaving = self._is_gone = False
         self._tickets: dict[int, Optional[Ticket]] = {}
         self._tasks: set[Task[None]] = set()
 
@@ -229,6 +256,8 @@ class _Connection:
 
     def _take(self, request: Request, reads: list[Query]) -> None:
         number = request.number
+        if self._is_draining and not isinstance(request, (Status, Leave)):
+            raise NodeStopped(f'{self._node.url} is being stopped: ask another node')
         if len(self._tickets) >= CALL_LIMIT:
             raise Overloaded(f'{CALL_LIMIT} calls of this connection are under way')
         if isinstance(request, Execute):
@@ -273,6 +302,15 @@ class _Connection:
                     self._fail(number, NoLeader('it was not done: no leader was found'))
         self.say_good_bye()
 
+    def drain(self) -> None:
+        """Take no calls any more, and end the connection when none is under way."""
+        self._is_draining = True
+        self._part_when_done()
+
+    def _part_when_done(self) -> None:
+        if self._is_draining and not self._tickets:
+            self.say_good_bye()
+
     def say_good_bye(self) -> None:
         """End the connection once all answers are sent."""
         self._is_leaving = True
@@ -304,6 +342,7 @@ class _Connection:
             text = f'it was done, with a result of {len(result)} characters: ask for less'
             return self._fail(number, ConsensualError(text))
         self._outbox.put(Done(number, result), len(result))
+        self._part_when_done()
         return self._has_something.set()
 
     def _fail(self, number: int, error: Exception) -> None:
@@ -312,6 +351,7 @@ class _Connection:
             error = told_by(self._node, error)
         failure = failure_of(number, error)
         self._outbox.put(failure, len(failure.text))
+        self._part_when_done()
         self._has_something.set()
 
     # queries

@@ -1,7 +1,8 @@
 """The receiver: one port where a node takes messages of its peers, and is asked by REST."""
 
 import ssl
-from asyncio import sleep
+from asyncio import gather, sleep
+from collections.abc import Awaitable, Callable
 from typing import Any, Optional, Self
 
 from aiohttp import web
@@ -66,7 +67,7 @@ class Receiver(_Receiver):
         self._access = Access(peer_token=peer_token, client_token=client_token)
         check_address(self._host, self._access, ssl, insecure=insecure)
         self._runner: Optional[web.AppRunner] = None
-        self._requests = Requests()
+        self._drains: list[Callable[[float], Awaitable[None]]] = []
 
     def __repr__(self) -> str:
         return f'Receiver({self._node!r}, running={self.is_running})'
@@ -81,10 +82,14 @@ class Receiver(_Receiver):
 
         Where it listens, and with what security, is its own business; tokens are asked for.
         """
-        self._requests.install(app)
+        requests = Requests()
+        requests.install(app)
+        self._drains.append(requests.drain)
         Peers(self._node, self._access, self._tell_lost).install(app)
         if isinstance(self._node, Node):
-            Clients(self._node, self._access).install(app)
+            clients = Clients(self._node, self._access)
+            clients.install(app)
+            self._drains.append(clients.drain)
             Rest(self._node, self._access).install(app)
         app.on_cleanup.append(self._close_sender)
 
@@ -117,17 +122,19 @@ class Receiver(_Receiver):
             await web.TCPSite(runner, self._host, self._port, ssl_context=self._ssl).start()
         except BaseException:
             self._runner = None
+            self._drains.clear()
             await runner.cleanup()
             raise
 
     async def drain(self, timeout: float) -> None:
-        """Refuse new requests, answer those under way, then take no new connections.
+        """Refuse new requests and calls, answer those under way, then take no new connections.
 
+        Clients are sent away, to other nodes, as soon as none of their calls is under way.
         The orderly way to an end: have a leader hand over, then this, stop the node, stop the
         receiver. The node's messages are taken meanwhile.
         timeout: seconds that the answers are waited for.
         """
-        await self._requests.drain(timeout)
+        await gather(*(drain(timeout) for drain in self._drains))
         if self._runner is not None:
             for site in tuple(self._runner.sites):
                 await site.stop()
@@ -137,6 +144,7 @@ class Receiver(_Receiver):
         """Close the port and all connections; stopped already, do nothing."""
         runner, self._runner = self._runner, None
         if runner is not None:
+            self._drains.clear()
             await runner.cleanup()
 
     async def __aenter__(self) -> Self:

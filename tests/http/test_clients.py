@@ -1,8 +1,8 @@
 """The server side of the clients' WebSockets: what may be said there, and what if not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -26,7 +26,6 @@ from consensual.http.calls import (
     Query,
     Status,
     answers_of,
-    encode,
     error_of,
     failure_of,
     requests_of,
@@ -35,47 +34,9 @@ from consensual.raft.errors import ConsensualError, NoLeader
 from tests.clusters import hang
 from tests.http.client_clusters import ServedCluster
 from tests.http.serving import Guarded
+from tests.http.wires import session_of, wire_to
 
 in_loop = pytest.mark.asyncio
-
-
-class Wire:
-    """A client that says what it is told to say."""
-
-    def __init__(self, socket: ClientWebSocketResponse) -> None:
-        self.socket = socket
-        self.leader = ''
-
-    async def answers(self, count: int) -> list[Any]:
-        """Return that many answers, in the order in which they come."""
-        answers: list[Any] = []
-        while len(answers) < count:
-            told = answers_of(await self.socket.receive_bytes(timeout=10))
-            self.leader = told.leader
-            answers += told.answers
-        assert len(answers) == count
-        return answers
-
-    async def ask(self, *requests: Any) -> list[Any]:
-        """Send requests in one frame; return their answers in the order of numbers."""
-        await self.socket.send_bytes(encode(list(requests)))
-        return sorted(await self.answers(len(requests)), key=lambda answer: answer.number)
-
-
-@asynccontextmanager
-async def wire_to(one: Any, **options: Any) -> AsyncIterator[Wire]:
-    """Connect to a node."""
-    async with (
-        ClientSession() as session,
-        session.ws_connect(one.url / 'client', max_msg_size=0, **options) as socket,
-    ):
-        yield Wire(socket)
-
-
-async def session_of(wire: Wire) -> int:
-    """Open a session."""
-    (opened,) = await wire.ask(OpenSession(1, 5.0))
-    return int(opened.result)
 
 
 @in_loop
@@ -131,10 +92,10 @@ async def test_client_that_leaves_is_told_what_is_not_done() -> None:
             session = await session_of(wire)
             cluster.network.cut_off(leader.url.authority, fault=hang)
             proposed = Execute(2, session, 0, 0, 'add', '1', 30.0)
-            await wire.socket.send_bytes(encode([proposed]))
+            await wire.send(proposed)
             await cluster.until(lambda: leader.node.status.leader is None)
             waiting = Execute(3, session, 1, 0, 'add', '2', 30.0)
-            await wire.socket.send_bytes(encode([waiting, Leave(0)]))
+            await wire.send(waiting, Leave(0))
             answers = await wire.answers(2)
             assert {answer.number: answer.kind for answer in answers} == {
                 2: 'OutcomeUnknown',
@@ -173,10 +134,10 @@ async def test_who_sends_bad_frames_is_sent_away_and_nothing_changes(number: int
         before = cluster.served[0].node.status
         async with wire_to(cluster.served[0]) as wire:
             await BAD[number](wire.socket)
-            while (message := await wire.socket.receive(timeout=10)).type is WSMsgType.BINARY:
-                """It is told the leader first."""
-            assert message.type is WSMsgType.CLOSE
-            assert message.data in (WSCloseCode.POLICY_VIOLATION, WSCloseCode.MESSAGE_TOO_BIG)
+            assert await wire.farewell() in (
+                WSCloseCode.POLICY_VIOLATION,
+                WSCloseCode.MESSAGE_TOO_BIG,
+            )
         assert cluster.served[0].node.status == before
         assert len(await other.ask(Status(1))) == 1
 
@@ -187,10 +148,8 @@ async def test_number_in_use_is_a_bad_frame() -> None:
     async with ServedCluster(1) as cluster, wire_to(cluster.served[0]) as wire:
         session = await session_of(wire)
         twice = [Execute(7, session, n, 0, 'add', '1', 5.0) for n in range(2)]
-        await wire.socket.send_bytes(encode(twice))
-        while (message := await wire.socket.receive(timeout=10)).type is WSMsgType.BINARY:
-            """What came before may be answered."""
-        assert message.data == WSCloseCode.POLICY_VIOLATION
+        await wire.send(*twice)
+        assert await wire.farewell() == WSCloseCode.POLICY_VIOLATION
 
 
 @in_loop
@@ -200,7 +159,7 @@ async def test_calls_under_way_are_bounded() -> None:
         session = await session_of(wire)
         cluster.network.cut_off(cluster.leader.url.authority, fault=hang)
         calls = [Execute(10 + n, session, n, 0, 'add', '1', 30.0) for n in range(CALL_LIMIT + 5)]
-        await wire.socket.send_bytes(encode(calls))
+        await wire.send(*calls)
         refused = await wire.answers(5)
         assert {answer.kind for answer in refused} == {'Overloaded'}
 
@@ -231,7 +190,7 @@ async def test_connection_that_breaks_leaves_nothing_behind() -> None:
         for _ in range(5):
             async with wire_to(cluster.leader) as wire:
                 reads = [Query(n, 'entries', 'null', True, 30.0) for n in range(50)]
-                await wire.socket.send_bytes(encode([*reads, OpenSession(99, 30.0)]))
+                await wire.send(*reads, OpenSession(99, 30.0))
                 await asyncio.sleep(0)
 
 
