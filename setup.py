@@ -56,7 +56,7 @@ setup(
     python_requires='>=3.11',
     install_requires=(here / 'requirements.txt').read_text().split(),
     extras_require={
-        'http': ['aiohttp>=3.10', 'prometheus-client>=0.20'],
-        'demo': ['aiohttp>=3.10', 'rich>=13'],
+        'http': ['aiohttp>=3.12', 'prometheus-client>=0.20'],
+        'demo': ['aiohttp>=3.12', 'rich>=13'],
     },
 )

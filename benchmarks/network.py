@@ -20,6 +20,7 @@ from benchmarks.systems import Consensual, Etcd, Floor, PySyncObj
 
 PARTS = ('load', 'failover', 'sizes')
 SIZES = (3, 5, 7)
+SYSTEMS = {system.__name__: system for system in (Consensual, Etcd, PySyncObj, Floor)}
 
 Figures = dict[tuple[str, str], list[float]]
 
@@ -32,10 +33,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument('--trials', type=int, default=10, help='of a failover; default 10')
     parser.add_argument('--only', nargs='+', choices=PARTS, default=PARTS, metavar='PART')
     parser.add_argument(
+        '--systems', nargs='+', choices=SYSTEMS, default=[*SYSTEMS], metavar='SYSTEM'
+    )
+    parser.add_argument(
         '--directory', type=Path, default=Path.cwd(), help='where the files go; default: here'
     )
     options = parser.parse_args(arguments)
-    systems = [system for system in (Consensual, Etcd, PySyncObj, Floor) if is_there(system)]
+    systems = [system for name, system in SYSTEMS.items() if name in options.systems]
+    systems = [system for system in systems if is_there(system)]
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         directory = Path(name)
         print(f'Python {platform.python_version()}, {platform.machine()}; {options.directory} is')

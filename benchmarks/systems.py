@@ -125,8 +125,11 @@ class Consensual(Members):
         for number, url in enumerate(self.urls):
             path = self.directory / f'{number}.db'
             self.workers.append(Worker('worker_network_node.py', url, path))
-        if self.workers[0].ask('found', urls=self.urls[1:]) != [None, None]:
-            raise SystemExit('the cluster was not founded')
+        for worker in self.workers:
+            worker.ask('leads')  # it is up
+        errors = self.workers[0].ask('found', urls=self.urls[1:])
+        if errors != [None, None]:
+            raise SystemExit(f'the cluster was not founded: {errors}')
         self.client = Worker('worker_network_client.py', *self.urls)
 
     def ask(self, deed: str, **what: Any) -> Any:

@@ -94,11 +94,29 @@ class Members:
         return f'Members({", ".join(map(str, self.urls))})'
 
     async def __aenter__(self) -> Self:
-        from aiohttp import ClientSession, ClientTimeout  # noqa: PLC0415 - an extra
+        from aiohttp import (  # noqa: PLC0415 - an extra
+            ClientConnectorError,
+            ClientError,
+            ClientOSError,
+            ClientSession,
+            ClientTimeout,
+            ServerDisconnectedError,
+        )
+
+        async def once(request: Any, send: Any) -> Any:
+            """Let no DELETE be sent twice, as is done where a connection breaks."""
+            try:
+                return await send(request)
+            except ClientConnectorError:
+                raise
+            except (ClientOSError, ServerDisconnectedError) as error:
+                raise ClientError(reason(error)) from error
 
         headers = {} if self.token is None else {'Authorization': f'Bearer {self.token}'}
         self._session = ClientSession(
-            headers=headers, timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT)
+            headers=headers,
+            timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            middlewares=[once],
         )
         return self
 
@@ -156,30 +174,34 @@ class Members:
                     allow_redirects=False,
                 ) as response,
             ):
-                return _result(url, response.status, await response.read())
+                return _result(url, method, response.status, await response.read())
         except aiohttp.ClientConnectorCertificateError as error:
             raise AskingError(f'{url}: {error.certificate_error}', FORBIDDEN) from error
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError) as error:
             raise Unreachable(f'{url} cannot be reached: {reason(error)}', UNAVAILABLE) from error
         except aiohttp.ClientSSLError as error:
             raise AskingError(f'{url} refuses this certificate: {error}', FORBIDDEN) from error
-        except (aiohttp.ClientError, OSError) as error:
-            text = f'{url} broke the connection off: {reason(error)}'
-            raise AskingError(text, _without_answer(method)) from error
         except TimeoutError:
             text = f'{url} did not answer within {timeout + GRACE:g} s'
             raise AskingError(text, _without_answer(method)) from None
+        except (aiohttp.ClientError, OSError) as error:
+            text = f'{url} broke the connection off: {reason(error)}'
+            raise AskingError(text, _without_answer(method)) from error
 
 
-def _result(url: URL, status: int, body: bytes) -> Any:
+def _result(url: URL, method: str, status: int, body: bytes) -> Any:
+    """Return the result. Raises `AskingError`; a server that broke down may have done it before."""
+    is_open = status >= 500 and method != 'GET'
     try:
         said = json.loads(body)
         error, result = said['error'], said['result']
     except (ValueError, LookupError, TypeError):
-        raise AskingError(f'{url} is no node: it answered {status}', FAILED) from None
+        is_open |= status < 300 and method != 'GET'
+        text = f'it was no node that answered for {url}, but something between, with {status}'
+        raise AskingError(text, UNKNOWN if is_open else FAILED) from None
     if status == 200:
         return result
-    raise AskingError(str(error), _STATUSES.get(status, FAILED))
+    raise AskingError(str(error), _STATUSES.get(status, UNKNOWN if is_open else FAILED))
 
 
 def _without_answer(method: str) -> int:

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-from consensual.cli.asking import DONE, FAILED, AskingError, Members, add_options, plain
+from consensual.cli.asking import DONE, FAILED, UNKNOWN, AskingError, Members, add_options, plain
 from consensual.raft import ConsensualError
+from consensual.raft.errors import OutcomeUnknown
 
 if TYPE_CHECKING:
     from consensual.http import Client
@@ -104,11 +105,12 @@ async def bench(members: Members, options: argparse.Namespace) -> int:
         finally:
             left = await _delete(client, keys)
     _print(rows, options)
-    if left and rows[0][1].taken:
+    is_unknown = any(text.startswith(OutcomeUnknown.__name__) for text in rows[0][1].failures)
+    if left and (rows[0][1].taken or is_unknown):
         print(f'consensual: {left} keys could not be deleted: {keys[0]!r} …', file=sys.stderr)
     failed = next((done.failures for _, done in rows if not done.taken), None)
     if failed is not None:
-        raise AskingError(next(iter(failed)), FAILED)
+        raise AskingError(next(iter(failed)), UNKNOWN if is_unknown else FAILED)
     return DONE
 
 

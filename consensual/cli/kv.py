@@ -108,7 +108,8 @@ async def put(members: Members, options: argparse.Namespace) -> int:
     """Write a value."""
     value = _value(options.value, options)
     written = {'key': options.key, 'value': value} | _ttl(options)
-    print((await run(members, options, 'put', written))['version'])
+    done = await run(members, options, 'put', written)
+    print_json(done['version'] if isinstance(done, dict) and 'version' in done else done)
     return DONE
 
 

@@ -103,6 +103,20 @@ def add_to(commands: Any) -> None:
         help=f'what makes the state machine (default: {DEFAULT_MACHINE})',
     )
     add('--heartbeat', type=float, metavar='S', help="seconds between a leader's messages (0.1)")
+    _add_secrets(parser)
+    add('--config', type=Path, metavar='FILE.toml', help='all these as a file; flags win')
+    add(
+        '--insecure',
+        action='store_const',
+        const=True,
+        help='listen beyond this host without TLS or tokens',
+    )
+    add('--log-json', action='store_const', const=True, help='log a JSON object in each line')
+    parser.set_defaults(run=run)
+
+
+def _add_secrets(parser: Any) -> None:
+    add = parser.add_argument
     add('--tls-cert', type=Path, metavar='FILE', help='certificate, for an https URL')
     add('--tls-key', type=Path, metavar='FILE', help='its key')
     add(
@@ -123,15 +137,6 @@ def add_to(commands: Any) -> None:
         metavar='FILE',
         help=f'token of the nodes (default: the one in {PEER_TOKEN_VARIABLE}, if any)',
     )
-    add('--config', type=Path, metavar='FILE.toml', help='all these as a file; flags win')
-    add(
-        '--insecure',
-        action='store_const',
-        const=True,
-        help='listen beyond this host without TLS or tokens',
-    )
-    add('--log-json', action='store_const', const=True, help='log a JSON object in each line')
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from aiohttp import web
 from yarl import URL
 
 from consensual.raft import Node, errors
+from consensual.raft.driver.outcome import sendable
 from consensual.raft.errors import ConsensualError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -97,7 +98,7 @@ def refuse(
     kept = {**headers} if headers else {}
     if status == 503:
         kept['Retry-After'] = str(RETRY_AFTER)
-    body = _encode({'error': text, 'result': result})
+    body = _encode({'error': sendable(text), 'result': result})
     return web.Response(body=body, status=status, content_type='application/json', headers=kept)
 
 

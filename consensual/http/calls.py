@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from consensual.raft import errors
+from consensual.raft.driver.outcome import text_of
 from consensual.raft.driver.parameters import SIZE_LIMIT
 from consensual.raft.errors import ConsensualError
 
@@ -182,7 +183,8 @@ def failure_of(number: int, error: Exception) -> Failed:
     kind = type(error).__name__
     if not isinstance(error, ConsensualError):
         kind = ConsensualError.__name__
-    return Failed(number, kind, (str(error) or repr(error))[:TEXT_LIMIT])
+    text = text_of(error, lambda error: str(error) or repr(error))
+    return Failed(number, kind, text[:TEXT_LIMIT])
 
 
 def error_of(failure: Failed) -> ConsensualError:

@@ -241,6 +241,7 @@ class Client:
     ) -> Any:
         """Return the result of a query of the state machine.
 
+        name, parameters: of the query, and what it is given, which JSON can carry.
         consistency: 'linearizable' reflects every command completed before the call;
             'local' is from the state of whichever node is asked, which may be old.
 

@@ -168,7 +168,10 @@ class Rest:
         return answer(None)
 
     async def detach_or_reset(self, request: web.Request) -> web.StreamResponse:
-        """Leave the cluster; with a list of URLs, detach those; erase only what is asked for."""
+        """Leave the cluster; with a list of URLs, detach those; erase only what is asked for.
+
+        Raises `InvalidParameters`, also for a reset of others.
+        """
         timeout = timeout_of(request, CHANGE_TIMEOUT)
         operations = self._node.operations
         is_reset = flag_of(request, 'reset')
@@ -199,7 +202,7 @@ class Rest:
         return answer({'snapshot_index': self._node.status.snapshot_index})
 
     async def call(self, request: web.Request) -> web.StreamResponse:
-        """Run an action, or else a query, of that name."""
+        """Run an action, or else a query, of that name. Raises `UnknownAction`."""
         name = request.match_info['name']
         timeout = timeout_of(request, TIMEOUT)
         is_action = name in self._node.processors

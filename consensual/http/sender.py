@@ -114,7 +114,7 @@ class Sender(_Sender):
                 leaving.add_done_callback(self._leaving.discard)
 
     async def send(self, *, kind: MessageKind, message: Any, url: URL) -> Any:
-        """Have the node at that URL receive the message; return its reply.
+        """Have the node at that URL receive the message, of that kind; return its reply.
 
         Raises `ReceiverUnavailable` when it is not connected, the connection is lost,
         or the node gives no answer.

@@ -283,6 +283,8 @@ class Node:
     async def receive(self, *, kind: MessageKind, message: Any) -> Any:
         """Take a peer's message and return the reply: what a Receiver calls.
 
+        kind, message: as a Sender was given them.
+
         Raises `InvalidMessage` for what does not validate (nothing changed), and
         `NodeStopped`.
         """
@@ -337,6 +339,8 @@ class Node:
     async def ensure_linearizable(self, *, timeout: float = 5.0) -> None:
         """Wait until this node's state reflects every command completed before the call.
 
+        timeout: seconds.
+
         Raises `NoLeader`, `LeadershipLost`, `NotMember`.
         """
         run = await self._life.running()
@@ -353,10 +357,12 @@ class Node:
     ) -> Any:
         """Return the result of a query of the state machine, run on this node only.
 
+        name, parameters: of the query, and what it is given, as it stands.
         consistency: 'linearizable' waits like `ensure_linearizable`; 'local'
             answers at once, from a state that may be old.
+        timeout: seconds to wait.
 
-        Raises `UnknownQuery`, and what `ensure_linearizable` raises; what the
+        Raises `UnknownQuery`, `InvalidParameters`, and what `ensure_linearizable` raises; what the
         query raises passes through.
         """
         queries = self.queries
@@ -393,6 +399,9 @@ class Node:
     ) -> Optional[str]:
         """Make voters of new or reset nodes; return None or error text.
 
+        urls: of the nodes, all of them at once.
+        timeout: seconds to try.
+
         None when all of them have caught up and vote in a stable cluster, as
         this node's own log tells. On any member.
         """
@@ -401,7 +410,11 @@ class Node:
     async def detach_nodes(
         self, urls: Collection[URL], *, timeout: float = CHANGE_TIMEOUT
     ) -> Optional[str]:
-        """Remove members, this one or the leader among them, too; return None or error text."""
+        """Remove members, this one or the leader among them, too; return None or error text.
+
+        urls: of the members, all of them at once.
+        timeout: seconds to try.
+        """
         return await _as_text(self._operations.detach_nodes(urls, timeout=timeout))
 
     async def detach(self) -> Optional[str]:

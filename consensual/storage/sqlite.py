@@ -90,7 +90,7 @@ class SQLiteStorage:
         the same object as its data, has little left to do. Nothing that `load` returns is
         changed. What is staged last counts; to be ended before `close`.
 
-        Raises what a write raises.
+        Raises what a write raises, and `StorageFailed` when nothing was loaded.
         """
         writer = self._writer
         if writer is None:

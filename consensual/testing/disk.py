@@ -101,7 +101,7 @@ class Disk:
         return Mounted(self, process)
 
     def take(self, user: 'Mounted') -> Optional[Stored]:
-        """Let a user have it; return what is durable."""
+        """Let a user have it; return what is durable. Raises `StorageLocked`."""
         if self._user is not None and self._user is not user:
             raise StorageLocked(f'{self!r} is in use')
         self._user = user

@@ -87,7 +87,10 @@ class Process(AbstractEventLoop):
         self._lag = lag
 
     def set_clock_rate(self, rate: float) -> None:
-        """Let the clock go so many times as fast as true time from now on."""
+        """Let the clock go so many times as fast as true time from now on.
+
+        Raises `ValueError` for what is no positive number.
+        """
         if not 0 < rate < float('inf'):
             raise ValueError(f'the rate of a clock is a positive number, not {rate}')
         self._shown, self._shown_at = self.time(), self._timeline.now

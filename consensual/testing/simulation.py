@@ -163,7 +163,7 @@ class Simulation:
     # beginnings
 
     def add(self, name: str) -> SimulatedNode:
-        """Start a new node, in no cluster."""
+        """Start a new node, in no cluster. Raises `ValueError` for a name that is taken or none."""
         if name in self._nodes:
             raise ValueError(f'there is a node {name!r} already')
         if url_of(name).authority != name:
@@ -175,6 +175,8 @@ class Simulation:
         """Start nodes, and make one cluster of them; return them.
 
         nodes: how many, named n1, n2, …; or their names.
+
+        Raises `ValueError` when there are none.
         """
         names = [f'n{n}' for n in range(1, nodes + 1)] if isinstance(nodes, int) else [*nodes]
         if not names:

@@ -14,8 +14,8 @@ from consensual.testing.conformance.ports import free_url
 NODE = '--node http://127.0.0.1:1'
 SERVE = 'serve --url http://127.0.0.1:1 --data-dir'
 COMMANDS = (
-    *('serve', 'status', 'attach', 'detach', 'transfer', 'snapshot', 'solo', 'call', 'demo'),
-    *('replay', 'storage', 'storage inspect', 'storage verify', 'storage export'),
+    *('serve', 'status', 'attach', 'detach', 'transfer', 'snapshot', 'solo', 'call', 'bench'),
+    *('demo', 'replay', 'storage', 'storage inspect', 'storage verify', 'storage export'),
     *('storage readdress', 'kv', 'kv get', 'kv put', 'kv delete', 'kv cas', 'kv range'),
 )
 

@@ -398,3 +398,50 @@ async def test_seed_by_another_name() -> None:
             assert await client.execute('add', 1) == 1
             await cluster.until(lambda: client.url == cluster.served[0].url)
         assert cluster.served[0].ledger.entries == [1]
+
+
+class Nasty(Exception):
+    """Its text is none that could be sent."""
+
+    def __repr__(self) -> str:
+        return 'Nasty(\ud800)'
+
+
+class Mute(Exception):
+    """It has no text at all."""
+
+    def __repr__(self) -> str:
+        raise self
+
+    __str__ = __repr__
+
+
+class Raising:
+    """Raises what is not easily told."""
+
+    def __init__(self) -> None:
+        self.processors = {'nasty': self.nasty, 'mute': self.mute, 'add': lambda _: 1}
+        self.queries = {'nasty': self.nasty, 'mute': self.mute, 'count': lambda _: 1}
+
+    def nasty(self, _: Any) -> None:
+        raise Nasty
+
+    def mute(self, _: Any) -> None:
+        raise Mute
+
+    def reset(self) -> None:
+        """Nothing is kept."""
+
+
+@pytest.mark.parametrize('name', ['nasty', 'mute'])
+async def test_errors_that_cannot_be_told_are_told_and_the_connection_goes_on(name: str) -> None:
+    async with (
+        ServedCluster(1, state_machine=Raising()) as cluster,
+        Client(cluster.seeds, timeout=20.0) as client,
+    ):
+        with pytest.raises(ProcessorFailed, match=name):
+            await client.execute(name)
+        assert await client.execute('add') == 1
+        with pytest.raises(ConsensualError, match='(?i)' + name):
+            await client.query(name)
+        assert await client.query('count') == 1

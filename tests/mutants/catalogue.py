@@ -10,8 +10,9 @@ from tests.mutants.installing import INSTALLING, RESTORING
 from tests.mutants.logs import LOGS
 from tests.mutants.lost import LOST
 from tests.mutants.members import MEMBERS
+from tests.mutants.outcomes import OUTCOMES
 from tests.mutants.services import SERVICES
 from tests.mutants.snapshots import COMPACTED
 
 MUTANTS = (*ELECTIONS, *DURABLE, *LOGS, *MEMBERS, *SERVICES, *COMPACTED)
-TESTED = (*TAKING, *SENDING, *INSTALLING, *RESTORING, *LOST)
+TESTED = (*TAKING, *SENDING, *INSTALLING, *RESTORING, *LOST, *OUTCOMES)

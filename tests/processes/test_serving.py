@@ -104,7 +104,7 @@ async def test_data_and_addresses_that_others_use_are_refused(tmp_path: Path) ->
         status, said = await asyncio.to_thread(serve, '--url', url, '--data-dir', tmp_path)
         assert (status, 'cannot serve' in said) == (1, True)
         status, said = await asyncio.to_thread(serve, '--url', url, '--data-dir', tmp_path / 'b')
-        assert (status, 'address already in use' in said) == (2, True)
+        assert (status, 'Address already in use' in said) == (2, True)
         assert await process.terminate() == 0
         status, said = await asyncio.to_thread(serve, '--url', other, '--data-dir', tmp_path)
         assert (status, 'readdress' in said) == (1, True)

@@ -19,7 +19,7 @@ from consensual.raft.driver import parameters
 from consensual.raft.driver.actions import takes_context
 from consensual.raft.driver.cancellation import is_being_cancelled
 from consensual.raft.driver.image import Capture, Image, decode, store
-from consensual.raft.driver.outcome import Outcome
+from consensual.raft.driver.outcome import Outcome, text_of
 from consensual.raft.driver.ports import Context, Processor, Snapshotting, StateMachine
 from consensual.raft.errors import (
     ConsensualError,
@@ -176,7 +176,7 @@ class Applier:
             try:
                 self._state_machine.reset()
             except Exception as error:  # noqa: BLE001 - the user's: there is no going on
-                self._fail(f'reset() of the state machine raised {_text_of(error)}')
+                self._fail(f'reset() of the state machine raised {text_of(error)}')
 
     def capture(self) -> Capture:
         """Take a snapshot of everything; to be called between commands.
@@ -188,7 +188,7 @@ class Applier:
             state = machine.snapshot()
         except Exception as error:
             raise SnapshotFailed(
-                f'snapshot() of the state machine raised {_text_of(error)}'
+                f'snapshot() of the state machine raised {text_of(error)}'
             ) from error
         return Capture(self.applied_index, state, store(self._sessions.by_id))
 
@@ -237,7 +237,7 @@ class Applier:
             self._logger.exception('the snapshot up to %d could not be restored', snapshot.index)
             return self._fail(
                 f'the snapshot of the entries up to {snapshot.index} could not be restored: '
-                f'{_text_of(error)}'
+                f'{text_of(error)}'
             )
         self._sessions = image.sessions
         self.applied_index = snapshot.index
@@ -318,7 +318,7 @@ class Applier:
                 return None
             except Exception as error:  # whatever it is: skipping the entry would be worse
                 self._logger.exception('entry %d could not be applied', index)
-                self._fail(f'entry {index} could not be applied: {_text_of(error)}')
+                self._fail(f'entry {index} could not be applied: {text_of(error)}')
                 return None
             if awaitable is not None:
                 self._is_awaiting = True  # from now on: the task that awaits it begins later
@@ -434,7 +434,7 @@ class Applier:
     def _failure(self, index: int, entry: Entry, error: BaseException) -> Outcome:
         action = entry.payload.action if type(entry.payload) is Command else ''
         self._logger.warning('processor %r failed at entry %d', action, index, exc_info=error)
-        failure = ProcessorFailed(f'processor {action!r} raised {_text_of(error)}')
+        failure = ProcessorFailed(f'processor {action!r} raised {text_of(error)}')
         failure.__cause__ = error
         return Outcome(None, failure)
 
@@ -456,11 +456,3 @@ class Applier:
             self._waiting = [item for item in self._waiting if item[0] > self.applied_index]
             for _, callback in ready:
                 callback()
-
-
-def _text_of(error: BaseException) -> str:
-    """Return the exception's text; one that cannot be had is no reason to stop."""
-    try:
-        return repr(error)
-    except Exception:  # noqa: BLE001 - the user's
-        return type(error).__name__

@@ -14,7 +14,6 @@ from consensual.raft.core.log import Reconfiguration
 from consensual.raft.core.messages import (
     Accepted,
     ChangeMembership,
-    Reason,
     Refused,
     Reply,
     Request,
@@ -24,8 +23,11 @@ from consensual.raft.core.messages import (
 from consensual.raft.driver.applier import Applier
 from consensual.raft.driver.engine import Engine
 from consensual.raft.errors import (
+    AlreadyMember,
     AttachFailed,
     ConsensualError,
+    MembershipChangeInProgress,
+    NodeStopped,
     NoLeader,
     NotMember,
     OutcomeUnknown,
@@ -59,20 +61,21 @@ class Changes:
         def make(route: Route) -> Request:
             return ChangeMembership(route, request, list(attach), list(detach))
 
-        may_be_begun = False
+        asking = _Asking('the membership change', self._engine.state.cluster_id)
         try:
             async with timeout_at(self._engine.loop.time() + timeout):
                 while not future.done():
-                    self._refuse_when_detached(may_be_begun)
-                    reply = await self._ask_leader(make)
-                    _raise_refusal(reply)
-                    may_be_begun = may_be_begun or not isinstance(reply, Refused)
+                    self._refuse_elsewhere(asking)
+                    await self._ask_leader(make, asking)
                     await wait([future], timeout=self._engine.settings.heartbeat)
+                self._refuse_moved(asking)
                 future.result()
                 if self._engine.state.id in detach:
                     await self.until(lambda: not self._engine.state.is_attached)
         except TimeoutError:
-            raise self._timed_out('the membership change', may_be_begun, timeout) from None
+            raise asking.timed_out(timeout) from None
+        except _Ended as ended:
+            raise asking.ended(ended.error) from None
         finally:
             del self._futures[request]
             if not future.cancel() and not future.cancelled():
@@ -91,26 +94,29 @@ class Changes:
             leader = state.leader
             return leader == target if target else leader not in (None, before)
 
-        is_accepted = False
+        asking = _Asking('the transfer', state.cluster_id)
+        term = state.current_term
         try:
             async with timeout_at(self._engine.loop.time() + timeout):
                 while not is_done():
-                    self._refuse_when_detached(may_be_begun=False)
-                    before = before or state.leader
-                    reply = await self._ask_leader(make)
-                    is_accepted = is_accepted or isinstance(reply, Accepted)
-                    _raise_refusal(reply)
+                    self._refuse_elsewhere(asking)
+                    if before is None:
+                        before, term = state.leader, state.current_term
+                    await self._ask_leader(make, asking)
                     if not is_done():
                         await self._until_change(self._engine.settings.heartbeat)
         except TimeoutError:
-            if is_accepted:
+            if asking.is_accepted and state.leader is not None and state.current_term == term:
                 raise TransferFailed(
                     f'{target or "the successor"} did not take over within {timeout:g} s'
                 ) from None
-            raise self._timed_out('the transfer', is_accepted, timeout) from None
+            raise asking.timed_out(timeout) from None
+        except _Ended as ended:
+            raise asking.ended(ended.error) from None
 
     async def until_applied(self, index: int) -> None:
-        """Wait until the entry at that index was applied here."""
+        """Wait until the entry at that index was applied here. Raises why the node stopped."""
+        self._engine.refuse_stopped()
         state, cluster_id = self._engine.state, self._engine.state.cluster_id
         future: Future[None] = self._engine.loop.create_future()
 
@@ -132,6 +138,8 @@ class Changes:
                 await wait([future, changed], return_when=FIRST_COMPLETED)
                 changed.cancel()
             future.result()
+        except _Ended as ended:
+            raise ended.error from None
         finally:
             self._asked.discard(future)
 
@@ -150,11 +158,11 @@ class Changes:
         finally:
             future.cancel()
 
-    async def _ask_leader(self, make: Callable[[Route], Request]) -> Optional[Reply]:
-        """Return the answer; None when there is none, though it may have been heard."""
+    async def _ask_leader(self, make: Callable[[Route], Request], asking: '_Asking') -> None:
+        """Ask, if there is a leader. Raises what it refuses for good."""
         leader = self._engine.find_leader()
         if leader is None:
-            return Refused(Reason.NOT_LEADER)
+            return
         future: Future[Optional[Reply]] = self._engine.loop.create_future()
 
         def take(_: Request, reply: Optional[Reply]) -> None:
@@ -162,32 +170,37 @@ class Changes:
                 future.set_result(reply)
 
         self._asked.add(future)
+        was_heard, asking.may_be_heard = asking.may_be_heard, True
         self._engine.ask(leader, make, take)
         try:
-            return await future
+            reply = await future
         finally:
             self._asked.discard(future)
+        if isinstance(reply, Accepted):
+            asking.is_accepted = True
+        elif isinstance(reply, Refused) and reply.reason != NodeStopped.__name__:
+            asking.may_be_heard = was_heard
+            asking.refuse(reply)
+        else:
+            asking.is_unanswered = True
 
-    def _refuse_when_detached(self, may_be_begun: bool) -> None:
+    def _refuse_elsewhere(self, asking: '_Asking') -> None:
         """Once detached and done applying, this node will see no change of that cluster."""
+        self._refuse_moved(asking)
         state = self._engine.state
         if not state.is_attached and self._applier.applied_index >= state.commit_index:
-            if may_be_begun:
+            if asking.may_be_heard:
                 raise OutcomeUnknown(
                     f'{state.id} left the cluster before it saw the change completed: '
                     'ask another member for its status'
                 )
             raise NotMember(f'{state.id} is in no cluster: attach it to one, or call solo()')
 
-    def _timed_out(
-        self, what: str, may_be_begun: bool, timeout: float
-    ) -> Union[OutcomeUnknown, NoLeader]:
-        if may_be_begun:
-            return OutcomeUnknown(
-                f'{what} was asked for but not seen completed within {timeout:g} s; '
-                'it may still complete: see the status'
-            )
-        return NoLeader(f'{what} was not begun: no leader took it up within {timeout:g} s')
+    def _refuse_moved(self, asking: '_Asking') -> None:
+        """What is asked of one cluster is nothing to another one, into which this node came."""
+        state = self._engine.state
+        if state.is_attached and state.cluster_id != asking.cluster_id:
+            raise asking.ended(NotMember(f'{state.id} came into another cluster meanwhile'))
 
     # what the node tells
 
@@ -212,12 +225,60 @@ class Changes:
         """The node stops."""
         for future in [*self._futures.values(), *self._until, *self._asked]:
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(_Ended(error))
 
 
-def _raise_refusal(reply: Optional[Reply]) -> None:
-    """Raise the error that a refusal names; other refusals are a matter of time."""
-    if isinstance(reply, Refused):
-        error = getattr(errors, reply.reason, None)
-        if isinstance(error, type) and issubclass(error, ConsensualError):
-            raise error(reply.detail)
+class _Ended(Exception):
+    """The node stopped, by that error, while somebody waited."""
+
+    def __init__(self, error: ConsensualError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _Asking:
+    """What is asked of leaders until it is seen done, and what they may have made of it.
+
+    cluster_id: of the cluster that it is about.
+    may_be_heard: a leader may have begun it, or may begin it yet.
+    is_unanswered: one of those asked gave no answer.
+    """
+
+    def __init__(self, what: str, cluster_id: str) -> None:
+        self.what = what
+        self.cluster_id = cluster_id
+        self.may_be_heard = self.is_accepted = self.is_unanswered = False
+
+    def refuse(self, refusal: Refused) -> None:
+        """Raise the error that a refusal names; other refusals are a matter of time.
+
+        What is in the way of it now may not have been when an earlier leader was asked.
+        """
+        kind = getattr(errors, refusal.reason, None)
+        if not (isinstance(kind, type) and issubclass(kind, ConsensualError)):
+            return
+        error = kind(refusal.detail)
+        if self.is_unanswered and isinstance(error, _OF_THE_MOMENT):
+            raise self.ended(error)
+        raise error
+
+    def ended(self, error: ConsensualError) -> ConsensualError:
+        """Return what to raise where no more is seen of it, for that reason."""
+        if not self.may_be_heard:
+            return error
+        return OutcomeUnknown(
+            f'{self.what} was asked for and may complete, or not: {error}; see the status'
+        )
+
+    def timed_out(self, seconds: float) -> Union[OutcomeUnknown, NoLeader]:
+        """Return what to raise when it was not seen done in time."""
+        if self.may_be_heard:
+            return OutcomeUnknown(
+                f'{self.what} was asked for but not seen completed within {seconds:g} s; '
+                'it may still complete: see the status'
+            )
+        return NoLeader(f'{self.what} was not begun: no leader took it up within {seconds:g} s')
+
+
+_OF_THE_MOMENT = AlreadyMember, MembershipChangeInProgress, NotMember
+"""Refusals that tell how things stand, not that a request has failed."""

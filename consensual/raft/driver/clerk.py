@@ -41,12 +41,14 @@ Key = Union[tuple[int, int], str]
 class Call:
     """One command, or opening of a session, and the caller who waits for it.
 
+    cluster_id: of the cluster that it is for.
     payload: what stands for it in the log; None until this node's clerk has numbered it.
     is_proposed, is_repeated: it was handed to a leader, and maybe not for the first time.
     """
 
     __slots__ = (
         'action',
+        'cluster_id',
         'deadline',
         'future',
         'is_proposed',
@@ -64,6 +66,7 @@ class Call:
         self.future = future
         self.timeout = timeout
         self.deadline = future.get_loop().time() + timeout
+        self.cluster_id = ''
         self.payload: Optional[Payload] = None
         self.key: Optional[Key] = None
         self.is_proposed = self.is_repeated = False
@@ -90,6 +93,7 @@ class Clerk:
         self._twins: dict[Key, list[Call]] = {}
         self._pending_size = 0
         self._queue: deque[Call] = deque()
+        self._cluster_id = ''
         self._epoch: Optional[tuple[int, str]] = None
         self._is_session_asked = False
         self._is_handing_in = False
@@ -126,6 +130,7 @@ class Clerk:
 
     def _take(self, call: Call) -> Call:
         self._engine.refuse_stopped()
+        call.cluster_id = self._engine.state.cluster_id
         self._deadlines.add(call, call.timeout)
         self._backlog[call] = None
         self._engine.schedule()
@@ -144,6 +149,10 @@ class Clerk:
             return self._fail_all(
                 NotMember(f'{state.id} is in no cluster: attach it to one, or call solo()')
             )
+        if state.cluster_id != self._cluster_id:
+            self._cluster_id = state.cluster_id
+            if any(call.cluster_id != state.cluster_id for call in self._calls):
+                return self._fail_all(NotMember(f'{state.id} came into another cluster meanwhile'))
         leader = self._engine.find_leader()
         if leader is None:
             return None
@@ -377,10 +386,15 @@ class Clerk:
             )
         _fail(call, error)
 
+    @property
+    def _calls(self) -> list[Call]:
+        """Whatever waits."""
+        twins = [twin for twins in self._twins.values() for twin in twins]
+        return [*self._pending.values(), *twins, *self._sessionless, *self._backlog]
+
     def _fail_all(self, error: ConsensualError) -> None:
         self._cancel_retry()
-        twins = [twin for twins in self._twins.values() for twin in twins]
-        calls = [*self._pending.values(), *twins, *self._sessionless, *self._backlog]
+        calls = self._calls
         self._backlog.clear()
         self._sessionless.clear()
         self._twins.clear()

@@ -3,7 +3,7 @@
 Typed errors all the way; what a change of membership takes is `changes`.
 """
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from typing import Optional
 
 from yarl import URL
@@ -15,7 +15,13 @@ from consensual.raft.driver.applier import Applier, refuse_inside_processor
 from consensual.raft.driver.arguments import CHANGE_TIMEOUT, checked
 from consensual.raft.driver.between import call_between_commands
 from consensual.raft.driver.life import Life, Run
-from consensual.raft.errors import AlreadyMember, InvalidParameters, NotMember
+from consensual.raft.errors import (
+    AlreadyMember,
+    ConsensualError,
+    InvalidParameters,
+    NotMember,
+    OutcomeUnknown,
+)
 
 
 class Operations:
@@ -37,7 +43,7 @@ class Operations:
         """Leave whatever cluster this is and lead a new one, alone. See `Node.solo`."""
         run = await self._running('solo')
         run.engine.step_now(SoloRequested())
-        await run.changes.until_applied(run.engine.state.log.last_index)
+        await _seen(run.changes.until_applied(run.engine.state.log.last_index), 'solo')
 
     async def attach_nodes(self, urls: Collection[URL], *, timeout: float = CHANGE_TIMEOUT) -> None:
         """Make voters of new or reset nodes. See `Node.attach_nodes`.
@@ -66,7 +72,7 @@ class Operations:
         if state.configuration.members != (state.me,):
             return await self._change((), (self._url,), timeout)
         run.engine.step_now(LeaveRequested())
-        await run.engine.until_durable()
+        await _seen(run.engine.until_durable(), 'the end of the cluster')
 
     async def reset(self) -> None:
         """Erase the history of a detached node, which may then be attached to any cluster.
@@ -78,6 +84,9 @@ class Operations:
         if state.is_attached:
             raise AlreadyMember(f'{state.id} is a member of a cluster: detach it first')
         run.engine.step_now(ResetRequested())
+        await _seen(self._until_reset(run), 'the reset')
+
+    async def _until_reset(self, run: Run) -> None:
         await run.engine.until_durable()
         await call_between_commands(self._applier, lambda: None)
         await run.engine.until_durable()
@@ -110,3 +119,11 @@ class Operations:
         attach = {address.id: address for address in map(address_of, attached)}
         detach = {address.id: address for address in map(address_of, detached)}
         await run.changes.change(list(attach.values()), list(detach), checked(timeout))
+
+
+async def _seen(done: Awaitable[None], what: str) -> None:
+    """Wait for what was begun; whatever comes in between, it may be done all the same."""
+    try:
+        await done
+    except ConsensualError as error:
+        raise OutcomeUnknown(f'{what} was begun, and may be done or not: {error}') from error

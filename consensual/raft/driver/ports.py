@@ -44,6 +44,9 @@ class Sender(ABC):
     async def send(self, *, kind: MessageKind, message: Any, url: URL) -> Any:
         """Deliver a message, a dict of JSON types, and return the reply, another one.
 
+        kind: of the message, to be handed over with it.
+        url: of the node that is to receive it.
+
         Messages may be lost, delayed, duplicated and reordered: the node copes.
         It cancels a call that takes longer than its election timeout.
         Raises `ReceiverUnavailable` when there is no reply.
@@ -151,16 +154,16 @@ class Observer(Protocol):
         """The node stands for election."""
 
     def entries_committed(self, count: int, seconds: float) -> None:
-        """The node leads, and has committed entries, that long after they came into its log."""
+        """The node leads and has committed entries, seconds after they came into its log."""
 
     def commands_applied(self, count: int, seconds: float) -> None:
-        """Commands were applied, that long after the node knew that they are committed."""
+        """Commands were applied, seconds after the node knew that they are committed."""
 
     def written(self, seconds: float) -> None:
-        """A write to the storage is durable, and took that long."""
+        """A write to the storage is durable, and took so many seconds."""
 
     def snapshot_taken(self, size: int, seconds: float) -> None:
-        """A snapshot of that many bytes was taken, which took that long."""
+        """A snapshot was taken; its size is in bytes, and it took so many seconds."""
 
 
 class Endpoint(Protocol):
@@ -171,7 +174,7 @@ class Endpoint(Protocol):
         """The node's address."""
 
     async def receive(self, *, kind: MessageKind, message: Any) -> Any:
-        """Take a message and return the reply."""
+        """Take a message of that kind and return the reply. See `Node.receive`."""
 
 
 __all__ = [

@@ -21,11 +21,12 @@ from consensual.raft.errors import (
 
 
 class _Read:
-    """One caller who waits; `index` is where to be, once that is known."""
+    """One caller who waits, to see one cluster; `index` is where to be, once that is known."""
 
-    __slots__ = 'deadline', 'future', 'index', 'timeout'
+    __slots__ = 'cluster_id', 'deadline', 'future', 'index', 'timeout'
 
-    def __init__(self, future: 'Future[None]', timeout: float) -> None:
+    def __init__(self, cluster_id: str, future: 'Future[None]', timeout: float) -> None:
+        self.cluster_id = cluster_id
         self.future = future
         self.timeout = timeout
         self.deadline = future.get_loop().time() + timeout
@@ -49,6 +50,7 @@ class Reader:
         self._asked: _Batch = {}
         self._applying: deque[tuple[int, _Batch]] = deque()
         self._is_watching = False
+        self._cluster_id = ''
         self._epoch: Optional[tuple[int, str]] = None
         self._retry: Optional[TimerHandle] = None
         self._deadlines: Deadlines[_Read] = Deadlines(engine.loop, self._expire)
@@ -59,7 +61,8 @@ class Reader:
     async def ensure_linearizable(self, timeout: float) -> None:
         """Wait until this node's state reflects every command completed before the call."""
         self._engine.refuse_stopped()
-        read = _Read(self._engine.loop.create_future(), timeout)
+        cluster_id = self._engine.state.cluster_id
+        read = _Read(cluster_id, self._engine.loop.create_future(), timeout)
         self._deadlines.add(read, timeout)
         self._gathering[read] = None
         self._engine.schedule()
@@ -76,6 +79,10 @@ class Reader:
             return self._fail_all(
                 NotMember(f'{state.id} is in no cluster: attach it to one, or call solo()')
             )
+        if state.cluster_id != self._cluster_id:
+            self._cluster_id = state.cluster_id
+            if any(read.cluster_id != state.cluster_id for read in self._reads):
+                self._fail_all(NotMember(f'{state.id} came into another cluster meanwhile'))
         if not (self._gathering or self._asked):
             return None
         leader = self._engine.find_leader()
@@ -153,16 +160,22 @@ class Reader:
             )
         read.future.set_exception(error)
 
+    @property
+    def _reads(self) -> list[_Read]:
+        """All that wait."""
+        batches = [self._gathering, self._asked, *(batch for _, batch in self._applying)]
+        return [read for batch in batches for read in batch]
+
     def _fail_all(self, error: ConsensualError) -> None:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        batches = [self._gathering, self._asked, *(batch for _, batch in self._applying)]
+        reads = self._reads
         self._gathering, self._asked = {}, {}
         self._applying.clear()
         self._is_watching = False
         self._deadlines.clear()
-        for read in [read for batch in batches for read in batch]:
+        for read in reads:
             if not read.future.done():
                 read.future.set_exception(error)
 
