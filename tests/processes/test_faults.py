@@ -18,7 +18,12 @@ LIMIT = 50
 """Seconds that a test may take."""
 
 DEFAULT_TIMEOUT = 5.0
-"""Seconds that a command tries unless told otherwise: nobody needs more at an orderly end."""
+"""Seconds that a command tries unless told otherwise: nobody needs more at an orderly end.
+
+A node that was just started hears its leader after the back-off of that one's sender, up to 0.75 s.
+What it is asked before is handed on late, so that a deadline of 1 s, on a busy machine, may leave
+its outcome unknown.
+"""
 
 SOME = 40
 """Operations that are to succeed before something happens, and after."""
