@@ -99,6 +99,11 @@ def test_reader_who_goes_away_sees_no_traceback(tmp_path: Path) -> None:
     assert process.returncode == 141
 
 
+def heed_ctrl_c() -> None:
+    """Have Ctrl+C heeded, as on a terminal; what a shell runs behind the scenes ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
     """Somebody has seen enough, long before the end of a long text."""
     path = tmp_path / 'input'
@@ -108,6 +113,7 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509 - the tests may run where it is ignored
     ) as process:
         assert process.stdout is not None
         assert 'replicating' in process.stdout.readline() + process.stdout.readline()
