@@ -1,7 +1,8 @@
-"""What every test of the suite needs: no event loop is left behind by another one."""
+"""What every test of the suite needs: nothing is left behind by another one."""
 
 import asyncio
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator
 
@@ -18,3 +19,14 @@ def _close_the_current_loop() -> Iterator[None]:
         if not loop.is_running():
             loop.close()
             asyncio.set_event_loop(None)
+
+
+@pytest.fixture(autouse=True)
+def _give_logging_back() -> Iterator[None]:
+    """`serve` and `demo` set it up for a process of their own."""
+    root, ours = logging.getLogger(), logging.getLogger('consensual')
+    handlers, levels = list(root.handlers), (root.level, ours.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])

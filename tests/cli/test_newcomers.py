@@ -1,9 +1,7 @@
 """What goes wrong in the first minutes is told in one line that says what to do; no traceback."""
 
-import logging
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +19,12 @@ COMMANDS = (
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Yield the folder that commands are typed in; `file` in it is no folder."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder that commands are typed in; `file` in it is no folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv('CONSENSUAL_NODES', raising=False)
     (tmp_path / 'file').touch()
-    root, ours = logging.getLogger(), logging.getLogger('consensual')
-    before = list(root.handlers), root.level, ours.level
-    yield tmp_path
-    root.handlers[:] = before[0]  # `serve` and `demo` set up logging for a process of their own
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
+    return tmp_path
 
 
 def typed(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
