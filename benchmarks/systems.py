@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from benchmarks.workers import Worker
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 
 
 class Loaded(NamedTuple):

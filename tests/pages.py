@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -59,9 +58,7 @@ def put_down(block: str, folder: Path) -> None:
 
 def environment() -> dict[str, str]:
     """Return that of a user who installed the package, and pytest with two plugins."""
-    plugins = ['-p pytest_asyncio.plugin']
-    if not entry_points(group='pytest11', name='consensual'):
-        plugins.append('-p consensual.testing.plugin')
+    plugins = '-p pytest_asyncio.plugin', '-p consensual.testing.plugin'
     kept = {name: value for name, value in os.environ.items() if not name.startswith('PYTEST')}
     return kept | {
         'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',

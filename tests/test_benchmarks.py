@@ -25,3 +25,12 @@ def test_network_is_measured() -> None:
     assert done.returncode == 0, done.stderr
     assert '| 1 writer, p50 ms | ' in done.stdout
     assert '| one writer in the leader, ms |' in done.stdout
+
+
+def test_benchmarks_need_nothing_of_the_tests() -> None:
+    """The README's command comes after its `pip install '.[http]'`, which brings no pytest."""
+    program = "import sys; sys.modules['pytest'] = None; import benchmarks.network"
+    done = subprocess.run(
+        [sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, '')

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 
 ROOT = Path(__file__).parents[1]
 NOT_HANDED_OUT = '.git', '.venv', '.hypothesis', '.*_cache', '__pycache__', '*.egg-info', 'dist'

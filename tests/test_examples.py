@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 from yarl import URL
 
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 from tests.pages import LIMIT, ROOT, environment, follow, processes_ended
 
 EXAMPLES = ROOT / 'examples'

@@ -14,7 +14,7 @@ from consensual.http.clients import Clients
 from consensual.http.rest import Rest
 from consensual.machines import KeyValueStore
 from consensual.raft import Node, communication
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 from tests.http.serving import Open
 
 

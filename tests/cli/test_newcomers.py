@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consensual.cli import main
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 
 NODE = '--node http://127.0.0.1:1'
 SERVE = 'serve --url http://127.0.0.1:1 --data-dir'

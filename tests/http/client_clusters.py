@@ -13,7 +13,7 @@ from consensual.http.clients import Clients
 from consensual.raft import Node, Write, communication
 from consensual.raft.errors import StorageFull
 from consensual.storage import MemoryStorage
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 from tests.clusters import Ledger, Network
 from tests.http.serving import Open
 

@@ -12,7 +12,7 @@ from yarl import URL
 
 from consensual.http import Client
 from consensual.http.calls import Answers, Done, encode
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 from tests.http.client_clusters import ServedCluster
 from tests.http.fuzz import fuzz_calls
 

@@ -16,7 +16,7 @@ from consensual.http.peers import CALL_LIMIT
 from consensual.http.pump import Pump
 from consensual.raft import MessageKind, Node, ReceiverUnavailable
 from consensual.testing.conformance.links import StandIn, echo
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 from tests.http.fuzz import KEPT, fuzz, unchanging
 
 pytestmark = pytest.mark.asyncio

@@ -13,7 +13,7 @@ from consensual.http import Client, Receiver, Sender
 from consensual.http.calls import Done, Execute, OpenSession, Query, Status
 from consensual.http.draining import Requests
 from consensual.raft import Node
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 from tests.http.serving import answer_of
 from tests.http.wires import session_of, wire_to
 

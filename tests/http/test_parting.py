@@ -12,7 +12,7 @@ from consensual.http.frames import Outbox
 from consensual.http.sender import NODE_HEADER, PATH
 from consensual.raft import MessageKind, ReceiverUnavailable
 from consensual.testing.conformance.links import StandIn
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 
 pytestmark = pytest.mark.asyncio
 KIND = MessageKind.APPEND_ENTRIES

@@ -18,7 +18,7 @@ from consensual.http.frames import FAILURE, FRAME_LIMIT, REPLY
 from consensual.raft import MessageKind, Node, ReceiverUnavailable
 from consensual.raft.errors import InvalidParameters
 from consensual.testing.conformance.links import StandIn, echo
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 
 pytestmark = pytest.mark.asyncio
 KIND = MessageKind.APPEND_ENTRIES

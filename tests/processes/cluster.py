@@ -16,7 +16,7 @@ from typing import Any, Optional, Self
 from yarl import URL
 
 from consensual.cli.asking import AskingError, Members
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 
 HEARTBEAT = 0.1
 PAUSE = 0.02

@@ -14,7 +14,7 @@ from yarl import URL
 
 from consensual.cli.asking import FORBIDDEN, AskingError, Members
 from consensual.cli.config import client_context
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 from tests.processes.cluster import Process, eventually, urls
 
 WORD = 'swordfish'

@@ -14,7 +14,7 @@ from yarl import URL
 from consensual.raft.driver.ports import Endpoint, MessageKind, Receiver, Sender
 from consensual.raft.errors import ConsensualError, InvalidMessage, NodeStopped
 from consensual.testing.conformance.links import Answer, Links, Member, StandIn, difference, failing
-from consensual.testing.conformance.ports import free_url
+from consensual.testing.ports import free_url
 
 MESSAGES: tuple[dict[str, Any], ...] = (
     {},
