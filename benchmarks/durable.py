@@ -15,6 +15,9 @@ from benchmarks import workers
 NUMBERS = {'sequential': 5_000, 'closed64': 50_000, 'burst': 20_000}
 """Commands of one run, by mode."""
 
+LIMITS = 'fdatasync_us', 'commit_us', 'three_us'
+"""See `limits.measure`."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, and print a table; return the exit status."""
@@ -31,9 +34,10 @@ def main(arguments: Sequence[str]) -> int:
         print(f'which is on {file_system(Path(directory))}; medians of {options.runs} runs')
         print(
             '| mode | commands | per second | p50 µs | p99 µs | commands a sync | '
-            'syncs a node | fdatasync µs | commit µs | p50 / fdatasync | p50 / commit |'
+            'syncs a node | fdatasync µs | commit µs | three µs | p50 / fdatasync | p50 / commit '
+            '| p50 / three |'
         )
-        print('|---|' + '---:|' * 10, flush=True)
+        print('|---|' + '---:|' * 12, flush=True)
         for mode in options.modes:
             number = options.commands or NUMBERS[mode]
             runs = [
@@ -68,9 +72,9 @@ def print_row(mode: str, number: int, runs: list[dict]) -> None:
     def ratio(limit: str) -> float:
         return statistics.median(figures['p50_us'] / figures[limit] for figures in runs)
 
-    ratios = '- | -'
+    ratios = '- | - | -'
     if mode != 'burst':  # there a latency is that of all commands before it
-        ratios = f'{ratio("fdatasync_us"):.1f} | {ratio("commit_us"):.1f}'
+        ratios = ' | '.join(f'{ratio(limit):.1f}' for limit in LIMITS)
     syncs = statistics.median(sync for figures in runs for sync in figures['syncs'])
     commands = statistics.median(
         entries / sync
@@ -80,7 +84,6 @@ def print_row(mode: str, number: int, runs: list[dict]) -> None:
     print(
         f'| {mode} | {number:,} | {median("per_second"):,.0f} | {median("p50_us"):,.0f} '
         f'| {median("p99_us"):,.0f} | {commands:,.1f} | {syncs:,.0f} '
-        f'| {median("fdatasync_us"):.0f} | {median("commit_us"):.0f} '
-        f'| {ratios} |',
+        f'| {" | ".join(f"{median(limit):.0f}" for limit in LIMITS)} | {ratios} |',
         flush=True,
     )

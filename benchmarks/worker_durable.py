@@ -11,11 +11,11 @@ import load
 from counted import Counted
 
 
-async def main(mode: str, number: int, directory: Path) -> None:
+def main(mode: str, number: int, directory: Path) -> None:
     """Measure on a cluster of three nodes in this process, and the disk before and after."""
     before = limits.measure(directory)
     with TemporaryDirectory(dir=directory) as scratch:
-        figures = await measure(mode, number, Path(scratch))
+        figures = asyncio.run(measure(mode, number, Path(scratch)))
     after = limits.measure(directory)
     load.report(figures | {name: (before[name] + after[name]) / 2 for name in before})
 
@@ -59,4 +59,4 @@ async def measure(mode: str, number: int, directory: Path) -> dict:
 
 
 if __name__ == '__main__':
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
