@@ -73,6 +73,16 @@ async def test_transfer_to_the_leader_itself_changes_nothing(by: str) -> None:
         assert await cluster['a'].execute('add', 1) == 1
 
 
+async def test_transfer_is_not_judged_by_what_was_heard_before_it() -> None:
+    """Thesis §3.10: whom a cut-off member still takes for the leader may have a successor."""
+    async with Cluster('abc') as cluster:
+        assert cluster['c'].status.leader == url_of('a')
+        cluster.network.cut_off('c')
+        assert await cluster['c'].transfer_leadership(url_of('a')) is not None
+        cluster.network.heal()
+        assert await cluster['c'].transfer_leadership(url_of('a')) is None
+
+
 async def test_transfer_in_a_cluster_of_one_tells_that_there_is_nobody() -> None:
     """Design §2: error text; the lone member goes on leading."""
     async with Cluster('a') as cluster:

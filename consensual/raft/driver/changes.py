@@ -90,11 +90,15 @@ class Changes:
         def make(route: Route) -> Request:
             return TransferLeadership(route, target)
 
-        def is_done() -> bool:
-            leader = state.leader
-            return leader == target if target else leader not in (None, before)
-
         asking = _Asking('the transfer', state.cluster_id)
+
+        def is_done() -> bool:
+            """Who leads already says so itself; what this node heard may be of the past."""
+            leader = state.leader
+            return (
+                asking.is_accepted and leader == target if target else leader not in (None, before)
+            )
+
         term = state.current_term
         try:
             async with timeout_at(self._engine.loop.time() + timeout):
