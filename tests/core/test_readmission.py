@@ -164,6 +164,20 @@ def test_learner_in_place_of_a_voter_does_not_count():
     assert 'b2' not in lives(cluster['a'])
 
 
+def test_whoever_was_detached_meanwhile_is_not_taken_in_again():
+    """That it lost its data was heard while it was being detached; its owner wants it gone."""
+    core = leader_core([1])
+    core.acknowledge_all('b', 'c')
+    assert isinstance(core.detach('b'), Accepted)
+    beat(core, 'c')
+    for _ in range(2):
+        core.time_out()
+        core.acknowledge_all('c')
+    assert core.state.configuration == configuration('ac')
+    assert core.state.configured.index <= core.state.commit_index
+    assert core.drain(Inquire) == []
+
+
 @pytest.mark.parametrize('kind', [RequestVote, RequestPreVote])
 def test_newcomer_never_votes_in_the_lost_ones_name(kind):
     """Before it is a member, and as a learner that is asked as the lost one."""

@@ -46,6 +46,17 @@ LOST = (
         ),
     ),
     Mutant(
+        'readmits_who_was_detached',
+        Edit(
+            MEMBERSHIP,
+            '        if member in voters and replication.is_heard_by_quorum(',
+            '        if replication.is_heard_by_quorum(',
+        ),
+        'who was detached stays out (§6)',
+        0,
+        killed_by=(READMISSION_TESTS, 'test_whoever_was_detached_meanwhile_is_not_taken_in_again'),
+    ),
+    Mutant(
         'readmits_by_what_was_heard_before',
         Edit(
             MEMBERSHIP,
