@@ -1,9 +1,17 @@
 """The client for programs without an event loop: the same calls, which block their thread."""
 
 import ssl
-from asyncio import AbstractEventLoop, new_event_loop, run_coroutine_threadsafe
+from asyncio import (
+    AbstractEventLoop,
+    all_tasks,
+    current_task,
+    new_event_loop,
+    run_coroutine_threadsafe,
+    wait,
+)
 from collections.abc import Collection, Coroutine
-from threading import Thread
+from concurrent.futures import Future
+from threading import Lock, Thread
 from typing import Any, Optional, Self, TypeVar, Union
 
 from yarl import URL
@@ -12,6 +20,9 @@ from consensual.http.client import Client, ClientClosed, Consistency
 from consensual.raft.driver.status import NodeStatus
 
 Result = TypeVar('Result')
+
+PATIENCE = 1.0
+"""Seconds that calls of other threads are given, once they have failed, to tell their callers."""
 
 
 class BlockingClient:
@@ -31,6 +42,7 @@ class BlockingClient:
         timeout: float = 5.0,
     ) -> None:
         self._client = Client(seeds, token=token, ssl=ssl, timeout=timeout)
+        self._door = Lock()
         self._loop: Optional[AbstractEventLoop] = None
         self._thread: Optional[Thread] = None
 
@@ -52,14 +64,13 @@ class BlockingClient:
         return self
 
     def __exit__(self, *_: object) -> None:
-        loop = self._loop
+        with self._door:  # no call comes behind the end of the loop, where nobody would answer it
+            loop, self._loop = self._loop, None
         if loop is None or self._thread is None:
             return
         try:
-            self._wait(self._client.__aexit__())
-            self._wait(loop.shutdown_default_executor())
+            _wait_for(run_coroutine_threadsafe(self._end(loop), loop))
         finally:
-            self._loop = None
             loop.call_soon_threadsafe(loop.stop)
             self._thread.join()
             loop.close()
@@ -87,13 +98,24 @@ class BlockingClient:
         """Return the status of the node that it talks to. See `Client.status`."""
         return self._wait(self._client.status(timeout=timeout))
 
+    async def _end(self, loop: AbstractEventLoop) -> None:
+        await self._client.__aexit__()
+        if others := all_tasks() - {current_task()}:
+            await wait(others, timeout=PATIENCE)
+        await loop.shutdown_default_executor()
+
     def _wait(self, call: Coroutine[Any, Any, Result]) -> Result:
-        if self._loop is None:
+        with self._door:
+            future = run_coroutine_threadsafe(call, self._loop) if self._loop is not None else None
+        if future is None:
             call.close()
             raise ClientClosed('open the client by `with`, and use it there')
-        future = run_coroutine_threadsafe(call, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # of a caller that was interrupted
-            raise
+        return _wait_for(future)
+
+
+def _wait_for(future: 'Future[Result]') -> Result:
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()  # of a caller that was interrupted
+        raise

@@ -63,6 +63,24 @@ def test_many_threads_share_one_client() -> None:
         assert sorted(client.query('entries')) == list(range(200))
 
 
+def test_calls_of_other_threads_end_with_the_client() -> None:
+    """None of them waits for ever, at whatever moment it came."""
+
+    def call_on(client: BlockingClient) -> ClientClosed:
+        while True:
+            try:
+                client.query('count', 'x', consistency='local')
+            except ClientClosed as error:
+                return error
+
+    with running_cluster() as seeds, ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            with BlockingClient(seeds) as client:
+                client.query('entries')
+                calls = [pool.submit(call_on, client) for _ in range(8)]
+            assert all(isinstance(call.result(timeout=20), ClientClosed) for call in calls)
+
+
 def test_client_is_used_within_its_block() -> None:
     """Before and after, it says so."""
     client = BlockingClient(['http://127.0.0.1:1'])
