@@ -60,8 +60,9 @@ CONNECT_TIMEOUT, CLOSE_TIMEOUT = 5.0, 1.0
 HEARTBEAT = 5.0
 """Seconds of silence after which a connection is asked whether it is still there."""
 
-BACK_OFF, LONGEST_BACK_OFF = 0.02, 0.5
-"""Seconds, about, after which a node is connected to again, at first and at last; calls wait."""
+BACK_OFF, LONGEST_BACK_OFF = 0.02, 0.2
+"""Seconds, about, after which a node is connected to again, at first and at last; calls wait.
+One that is back hears its leader so before it looks for another, 0.5 s after its start or later."""
 
 
 class Sender(_Sender):
