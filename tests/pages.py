@@ -25,6 +25,9 @@ OPTIONS = '-p no:cacheprovider', '-W error', '-o asyncio_default_fixture_loop_sc
 LIMIT = 60
 """Seconds that a command may take."""
 
+CARETS = re.compile(r'^(?:E +)? *\^+\n', re.MULTILINE)
+"""Later versions of Python show with them which part of a line failed."""
+
 
 def follow(text: str, folder: Path) -> list[str]:
     """Make the files and run the commands of a page in a folder; return the commands."""
@@ -116,7 +119,7 @@ def run(command: str, folder: Path) -> str:
         timeout=LIMIT,
         check=False,
     )
-    return done.stdout
+    return CARETS.sub('', done.stdout)
 
 
 def installed(folder: Path) -> Path:

@@ -44,6 +44,7 @@ async def test_receiver_stops_although_a_peer_reads_nothing() -> None:
     async def answer(_: Any) -> Any:
         if len(stand_in.arrived) == COUNT:
             asked.set()
+        await asked.wait()  # with replies under way, the rest might not be read any more
         return LARGE
 
     stand_in = StandIn(free_url(), answer)

@@ -29,13 +29,16 @@ class Connection(sqlite3.Connection):
 
     mode: how commits are to be synced, by the path of the file.
     checkpoints: how many were asked for, by the path of the file.
+    opened: all that were made, so that somebody may close them.
     """
 
+    opened: ClassVar['list[Connection]'] = []
     mode: ClassVar[dict[str, str]] = {}
     checkpoints: ClassVar[dict[str, int]] = {}
 
     def __init__(self, database: Any, **options: Any) -> None:
         super().__init__(database, **options)
+        self.opened.append(self)
         self.path = str(database)
         self.checkpoints[self.path] = 0
         self.set_trace_callback(self._see)

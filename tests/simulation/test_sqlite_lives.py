@@ -6,7 +6,7 @@ What a node acknowledged, and nothing else, is what its file gives back (design 
 import os
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -35,10 +35,10 @@ RULE = 'file_gives_back_what_was_stored'
 
 
 @pytest.fixture(name='connections', autouse=True)
-def use_connections(monkeypatch: pytest.MonkeyPatch) -> Use:
+def use_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
     """Let connections be of a kind that knows what is synced, and logs be short.
 
-    Nothing is really synced, for that takes time.
+    Nothing is really synced, for that takes time. What a life that ended badly left open is closed.
     """
     connect = sqlite3.connect
 
@@ -50,7 +50,9 @@ def use_connections(monkeypatch: pytest.MonkeyPatch) -> Use:
     monkeypatch.setattr(sqlite_file, 'WAL_ROOM', 100_000)
     monkeypatch.setattr(os, 'fsync', id)
     use(Connection)
-    return use
+    yield use
+    while Connection.opened:
+        Connection.opened.pop().close()
 
 
 # lives
