@@ -97,28 +97,21 @@ class Members:
         return f'Members({", ".join(map(str, self.urls))})'
 
     async def __aenter__(self) -> Self:
-        from aiohttp import (  # noqa: PLC0415 - an extra
-            ClientConnectorError,
-            ClientError,
-            ClientOSError,
-            ClientSession,
-            ClientTimeout,
-            ServerDisconnectedError,
-        )
+        import aiohttp  # noqa: PLC0415 - an extra
 
         async def once(request: Any, send: Any) -> Any:
             """Let no DELETE be sent twice, as is done where a connection breaks."""
             try:
                 return await send(request)
-            except ClientConnectorError:
+            except aiohttp.ClientConnectorError:
                 raise
-            except (ClientOSError, ServerDisconnectedError) as error:
-                raise ClientError(reason(error)) from error
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                raise aiohttp.ClientError(reason(error)) from error
 
         headers = {} if self.token is None else {'Authorization': f'Bearer {self.token}'}
-        self._session = ClientSession(
+        self._session = aiohttp.ClientSession(
             headers=headers,
-            timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
             middlewares=[once],
         )
         return self
