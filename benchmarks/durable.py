@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         print(f'Python {platform.python_version()}, {platform.machine()}; in {directory},')
-        print(f'which is on {file_system(Path(directory))}; medians of {options.runs} runs')
+        print(f'which is on {file_system(Path(directory))}; {runs_in_words(options.runs)}')
         print(
             '| mode | commands | per second | p50 µs | p99 µs | commands a sync | '
             'syncs a node | fdatasync µs | commit µs | three µs | p50 / fdatasync | p50 / commit '
@@ -46,6 +46,11 @@ def main(arguments: Sequence[str]) -> int:
             ]
             print_row(mode, number, runs)
     return 0
+
+
+def runs_in_words(number: int) -> str:
+    """Return of how many runs the figures are."""
+    return 'one run' if number == 1 else f'medians of {number} runs'
 
 
 def file_system(directory: Path) -> str:

@@ -5,17 +5,18 @@ and grpcio) and PySyncObj take part where they are installed.
 """
 
 import argparse
+import operator
 import platform
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 from benchmarks import limits
-from benchmarks.durable import file_system
+from benchmarks.durable import file_system, runs_in_words
 from benchmarks.systems import Consensual, Etcd, Floor, PySyncObj
 
 PARTS = ('load', 'failover', 'sizes')
@@ -23,6 +24,64 @@ SIZES = (3, 5, 7)
 SYSTEMS = {system.__name__: system for system in (Consensual, Etcd, PySyncObj, Floor)}
 
 Figures = dict[tuple[str, str], list[float]]
+
+REACHES = {'≤': operator.le, '≥': operator.ge}
+
+
+class Target(NamedTuple):
+    """A median that should be below or above a limit, or its ratio to that of another column.
+
+    over: that other column.
+    goal: a key of `REACHES`, and the limit; without one it is only told.
+    """
+
+    what: str
+    row: str
+    column: str
+    over: Optional[str] = None
+    goal: Optional[tuple[str, float]] = None
+
+    def cells(self, figures: Figures) -> tuple[str, str, str, str]:
+        """Return what it is, what was measured, what is to be reached, and whether it is."""
+        value = self.value(figures)
+        measured = 'not measured' if value is None else f'{value:.2f}'
+        if self.goal is None:
+            return self.what, measured, '', ''
+        sign, limit = self.goal
+        verdict = ''
+        if value is not None:
+            verdict = 'yes' if REACHES[sign](value, limit) else 'no'
+        return self.what, measured, f'{sign} {limit:g}', verdict
+
+    def value(self, figures: Figures) -> Optional[float]:
+        """Return the median or the ratio; None where it was not measured."""
+        columns = [self.column] if self.over is None else [self.column, self.over]
+        medians = [
+            statistics.median(values)
+            for column in columns
+            if (values := figures.get((self.row, column)))
+        ]
+        if len(medians) < len(columns):
+            return None
+        return medians[0] if self.over is None else medians[0] / medians[1]
+
+
+INSIDE, OUTSIDE = 'consensual, in its leader', 'consensual, from outside'
+TARGETS = (
+    Target('one writer in the leader, ms', '1 writer, p50 ms', INSIDE, goal=('≤', 0.6)),
+    Target('256 writers in the leader / etcd by gRPC', '256 writers, /s', INSIDE, 'etcd', ('≥', 2)),
+    Target('256 writers by Client / etcd by gRPC', '256 writers, /s', OUTSIDE, 'etcd', ('≥', 1)),
+    Target('256 readers by Client / etcd by gRPC', '256 readers, /s', OUTSIDE, 'etcd', ('≥', 1)),
+    Target(
+        '256 writers by REST / etcd by its gateway',
+        '256 writers by REST, /s',
+        OUTSIDE,
+        'etcd',
+        ('≥', 0.7),
+    ),
+    Target('1 writer in the leader / the floor', '1 writer, p50 ms', INSIDE, 'floor'),
+    Target('256 writers in the leader / the floor', '256 writers, /s', INSIDE, 'floor'),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,7 +103,8 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(dir=options.directory) as name:
         directory = Path(name)
         print(f'Python {platform.python_version()}, {platform.machine()}; {options.directory} is')
-        print(f'on {file_system(directory)}; medians of {options.runs} runs of {options.seconds} s')
+        runs = runs_in_words(options.runs)
+        print(f'on {file_system(directory)}; {runs} of {options.seconds:g} s')
         measure = Measure(directory, options.seconds)
         if 'load' in options.only:
             measure.loads(systems, options.runs)
@@ -151,59 +211,7 @@ def print_table(figures: Figures) -> None:
 
 def print_targets(figures: Figures) -> None:
     """Print how what was measured is to what should be reached."""
-
-    def median(row: str, column: str) -> float:
-        values = figures.get((row, column))
-        return statistics.median(values) if values else float('nan')
-
-    def ratio(row: str, column: str, other: str) -> float:
-        return median(row, column) / median(row, other)
-
-    targets: list[tuple[str, float, Callable[[float], bool], str]] = [
-        (
-            'one writer in the leader, ms',
-            median('1 writer, p50 ms', 'consensual, in its leader'),
-            lambda it: it <= 0.6,
-            '≤ 0.6',
-        ),
-        (
-            '256 writers in the leader / etcd by gRPC',
-            ratio('256 writers, /s', 'consensual, in its leader', 'etcd'),
-            lambda it: it >= 2,
-            '≥ 2',
-        ),
-        (
-            '256 writers by Client / etcd by gRPC',
-            ratio('256 writers, /s', 'consensual, from outside', 'etcd'),
-            lambda it: it >= 1,
-            '≥ 1',
-        ),
-        (
-            '256 readers by Client / etcd by gRPC',
-            ratio('256 readers, /s', 'consensual, from outside', 'etcd'),
-            lambda it: it >= 1,
-            '≥ 1',
-        ),
-        (
-            '256 writers by REST / etcd by its gateway',
-            ratio('256 writers by REST, /s', 'consensual, from outside', 'etcd'),
-            lambda it: it >= 0.7,
-            '≥ 0.7',
-        ),
-        (
-            '1 writer in the leader / the floor',
-            ratio('1 writer, p50 ms', 'consensual, in its leader', 'floor'),
-            lambda _: True,
-            'said',
-        ),
-        (
-            '256 writers in the leader / the floor',
-            ratio('256 writers, /s', 'consensual, in its leader', 'floor'),
-            lambda _: True,
-            'said',
-        ),
-    ]
     print('\n| | measured | to reach | |\n|---|---:|---:|---|')
-    for what, value, is_reached, goal in targets:
-        print(f'| {what} | {value:.2f} | {goal} | {"yes" if is_reached(value) else "no"} |')
+    for target in TARGETS:
+        print(f'| {" | ".join(target.cells(figures))} |')
     print(flush=True)

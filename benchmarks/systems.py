@@ -19,10 +19,13 @@ from consensual.testing.ports import free_url
 
 
 class Loaded(NamedTuple):
-    """What is measured of one cluster: row, column, deed, callers, figure."""
+    """With what options a cluster is made, and what is measured of it.
 
+    measurements: each a row, column, deed, callers, figure.
+    """
+
+    options: dict[str, Any]
     measurements: Sequence[tuple[str, str, str, int, str]]
-    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
 def free_port() -> int:
@@ -90,6 +93,7 @@ class Consensual(Members):
     can_fail_over = True
     loads = (
         Loaded(
+            {},
             [
                 ('1 writer, p50 ms', 'consensual, in its leader', 'write', 1, 'p50_ms'),
                 ('64 writers, /s', 'consensual, in its leader', 'write', 64, 'per_second'),
@@ -107,7 +111,7 @@ class Consensual(Members):
                     256,
                     'per_second',
                 ),
-            ]
+            ],
         ),
     )
 
@@ -149,15 +153,16 @@ class PySyncObj(Members):
     can_fail_over = True
     loads = (
         Loaded(
-            [('1 writer, p50 ms', 'PySyncObj', 'write', 1, 'p50_ms')],
             {'style': 'single'},
+            [('1 writer, p50 ms', 'PySyncObj', 'write', 1, 'p50_ms')],
         ),
         Loaded(
+            {},
             [
                 ('64 writers, /s', 'PySyncObj', 'write', 64, 'per_second'),
                 ('256 writers, /s', 'PySyncObj', 'write', 256, 'per_second'),
                 ('1,000 writers, /s', 'PySyncObj', 'write', 1000, 'per_second'),
-            ]
+            ],
         ),
     )
 
@@ -188,13 +193,14 @@ class Etcd:
     can_fail_over = True
     loads = (
         Loaded(
+            {},
             [
                 ('1 writer, p50 ms', 'etcd', 'write', 1, 'p50_ms'),
                 ('64 writers, /s', 'etcd', 'write', 64, 'per_second'),
                 ('256 writers, /s', 'etcd', 'write', 256, 'per_second'),
                 ('256 readers, /s', 'etcd', 'read', 256, 'per_second'),
                 ('256 writers by REST, /s', 'etcd', 'rest', 256, 'per_second'),
-            ]
+            ],
         ),
     )
 
@@ -298,12 +304,13 @@ class Floor:
     can_fail_over = False
     loads = (
         Loaded(
+            {},
             [
                 ('1 writer, p50 ms', 'floor', 'write', 1, 'p50_ms'),
                 ('64 writers, /s', 'floor', 'write', 64, 'per_second'),
                 ('256 writers, /s', 'floor', 'write', 256, 'per_second'),
                 ('1,000 writers, /s', 'floor', 'write', 1000, 'per_second'),
-            ]
+            ],
         ),
     )
 

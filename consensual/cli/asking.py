@@ -44,6 +44,9 @@ GRACE = 2.0
 CONNECT_TIMEOUT = 3.0
 """Seconds after which a node that takes no connection is left for the next one."""
 
+TIMEOUT_LIMIT = 60.0
+"""Seconds that a node can be asked to try, at most."""
+
 _STATUSES = {
     401: FORBIDDEN,
     403: FORBIDDEN,
@@ -94,28 +97,21 @@ class Members:
         return f'Members({", ".join(map(str, self.urls))})'
 
     async def __aenter__(self) -> Self:
-        from aiohttp import (  # noqa: PLC0415 - an extra
-            ClientConnectorError,
-            ClientError,
-            ClientOSError,
-            ClientSession,
-            ClientTimeout,
-            ServerDisconnectedError,
-        )
+        import aiohttp  # noqa: PLC0415 - an extra
 
         async def once(request: Any, send: Any) -> Any:
             """Let no DELETE be sent twice, as is done where a connection breaks."""
             try:
                 return await send(request)
-            except ClientConnectorError:
+            except aiohttp.ClientConnectorError:
                 raise
-            except (ClientOSError, ServerDisconnectedError) as error:
-                raise ClientError(reason(error)) from error
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                raise aiohttp.ClientError(reason(error)) from error
 
         headers = {} if self.token is None else {'Authorization': f'Bearer {self.token}'}
-        self._session = ClientSession(
+        self._session = aiohttp.ClientSession(
             headers=headers,
-            timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
             middlewares=[once],
         )
         return self
@@ -246,7 +242,10 @@ def add_options(
     ):
         group.add_argument(f'--tls-{name}', type=Path, metavar='FILE', help=text)
     group.add_argument(
-        '--timeout', type=_seconds, metavar='SECONDS', help='how long to try, up to 60'
+        '--timeout',
+        type=seconds_argument(TIMEOUT_LIMIT),
+        metavar='SECONDS',
+        help=f'how long to try, up to {TIMEOUT_LIMIT:g}',
     )
     parser.set_defaults(run=lambda options: _run(run, options))
 
@@ -259,13 +258,20 @@ def url_argument(text: str) -> URL:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 60:
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds above 0, up to 60')
+def seconds_argument(limit: float) -> Callable[[str], float]:
+    """Return what reads seconds above 0, up to the limit, for argparse."""
+
+    def seconds(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = 0.0
+        if not 0 < number <= limit:
+            raise argparse.ArgumentTypeError(
+                f'{text!r} is no number of seconds above 0, up to {limit:g}'
+            )
+        return number
+
     return seconds
 
 

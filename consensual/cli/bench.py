@@ -12,7 +12,16 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-from consensual.cli.asking import DONE, FAILED, UNKNOWN, AskingError, Members, add_options, plain
+from consensual.cli.asking import (
+    DONE,
+    FAILED,
+    UNKNOWN,
+    AskingError,
+    Members,
+    add_options,
+    plain,
+    seconds_argument,
+)
 from consensual.raft import ConsensualError
 from consensual.raft.errors import OutcomeUnknown
 
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
     from consensual.http import Client
 
 CALLERS, SECONDS, SIZE = 64, 5.0, 100
-CALLERS_LIMIT, SIZE_LIMIT = 4096, 512 << 10
+CALLERS_LIMIT, SECONDS_LIMIT, SIZE_LIMIT = 4096, 3600, 512 << 10
 TIMEOUT = 5.0
 
 clock = time.perf_counter
@@ -47,7 +56,11 @@ def add_to(commands: Any) -> None:
         help=f'that ask at a time, each again when it is answered (default: {CALLERS})',
     )
     parser.add_argument(
-        '--seconds', type=_seconds, default=SECONDS, metavar='S', help='of writes, and of reads (5)'
+        '--seconds',
+        type=seconds_argument(SECONDS_LIMIT),
+        default=SECONDS,
+        metavar='S',
+        help='of writes, and of reads (5)',
     )
     parser.add_argument(
         '--size',
@@ -66,16 +79,6 @@ def _up_to(limit: int) -> Callable[[str], int]:
         return int(text)
 
     return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds above 0, up to 3600')
-    return seconds
 
 
 async def bench(members: Members, options: argparse.Namespace) -> int:

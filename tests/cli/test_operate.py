@@ -195,6 +195,17 @@ async def test_exit_status_tells_what_is_known_of_the_outcome(capsys: Output) ->
     assert 'whom to ask?' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('seconds', ['0', '-1', 'nan', 'inf', 'soon', '60.5'])
+async def test_seconds_are_above_zero_and_up_to_a_limit(seconds: str, capsys: Output) -> None:
+    node = '--node', unused_url()
+    assert await consensual('status', '--timeout', seconds, *node) == 2
+    assert f'{seconds!r} is no number of seconds above 0, up to 60\n' in capsys.readouterr().err
+    if seconds != '60.5':
+        assert await consensual('bench', '--seconds', seconds, *node) == 2
+        said = capsys.readouterr().err
+        assert f'{seconds!r} is no number of seconds above 0, up to 3600\n' in said
+
+
 async def test_token_is_read_from_a_file_or_the_environment(
     tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:

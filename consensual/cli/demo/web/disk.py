@@ -3,7 +3,8 @@
 What a write comes to is the business of `MemoryStorage`.
 """
 
-from typing import Optional, Self
+from collections.abc import Sequence
+from typing import Optional
 
 from msgspec import Struct
 
@@ -25,12 +26,17 @@ class Cell(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Disk:
-    """Keeps a node's data; what it holds outlives a crash of the node."""
+    """Keeps a node's data; what it holds outlives a crash of the node.
 
-    def __init__(self) -> None:
-        self._memory = MemoryStorage()
-        self._cells: list[Cell] = []
-        self.term = 0
+    memory: what is stored.
+    cells: what is shown of its log.
+    term: that is stored.
+    """
+
+    def __init__(self, memory: MemoryStorage, cells: Sequence[Cell] = (), term: int = 0) -> None:
+        self._memory = memory
+        self._cells = list(cells)
+        self.term = term
 
     def __repr__(self) -> str:
         return f'Disk({self._memory!r})'
@@ -40,13 +46,9 @@ class Disk:
         """The last entries of the log."""
         return self._cells[-CELLS:]
 
-    def survivor(self) -> Self:
+    def survivor(self) -> 'Disk':
         """Return what a crash at this moment leaves."""
-        copy = type(self)()
-        copy._memory = self._memory.survivor()  # noqa: SLF001 - one of its own kind
-        copy._cells = self._cells[:]  # noqa: SLF001 - as above
-        copy.term = self.term
-        return copy
+        return Disk(self._memory.survivor(), self._cells, self.term)
 
     def load(self) -> Optional[Stored]:
         """Take possession and return what was written."""

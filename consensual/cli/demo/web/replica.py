@@ -8,6 +8,7 @@ from consensual.cli.demo.web.disk import Disk
 from consensual.cli.demo.web.network import Network, WireReceiver, WireSender, url_of
 from consensual.cli.demo.web.news import news
 from consensual.raft import Node, NodeStatus, Processor
+from consensual.storage import MemoryStorage
 
 TEXTS_KEPT = 64
 
@@ -54,7 +55,7 @@ class Replica:
     ) -> None:
         self.name = name
         self.url = url_of(name)
-        self.disk = Disk()
+        self.disk = Disk(MemoryStorage())
         self.node: Optional[Node] = None
         self._network = network
         self._heartbeat = heartbeat
