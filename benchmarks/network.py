@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, Optional
 
 from benchmarks import limits
 from benchmarks.durable import file_system, runs_in_words
-from benchmarks.systems import Consensual, Etcd, Floor, PySyncObj
+from benchmarks.systems import Consensual, Etcd, Floor, FloorOfParts, PySyncObj
 
 PARTS = ('load', 'failover', 'sizes')
 SIZES = (3, 5, 7)
-SYSTEMS = {system.__name__: system for system in (Consensual, Etcd, PySyncObj, Floor)}
+SYSTEMS = {system.__name__: system for system in (Consensual, Etcd, PySyncObj, Floor, FloorOfParts)}
 
 Figures = dict[tuple[str, str], list[float]]
 
@@ -80,6 +80,12 @@ TARGETS = (
         ('≥', 0.7),
     ),
     Target('1 writer in the leader / the floor', '1 writer, p50 ms', INSIDE, 'floor'),
+    Target(
+        '1 writer in the leader / the floor of its parts',
+        '1 writer, p50 ms',
+        INSIDE,
+        'floor of the same parts',
+    ),
     Target('256 writers in the leader / the floor', '256 writers, /s', INSIDE, 'floor'),
 )
 

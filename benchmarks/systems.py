@@ -298,21 +298,26 @@ class Etcd:
             process.wait()
 
 
+def _floor(column: str) -> tuple[Loaded]:
+    return (
+        Loaded(
+            {},
+            [
+                ('1 writer, p50 ms', column, 'write', 1, 'p50_ms'),
+                ('64 writers, /s', column, 'write', 64, 'per_second'),
+                ('256 writers, /s', column, 'write', 256, 'per_second'),
+                ('1,000 writers, /s', column, 'write', 1000, 'per_second'),
+            ],
+        ),
+    )
+
+
 class Floor:
     """No Raft at all: see `worker_floor`."""
 
     can_fail_over = False
-    loads = (
-        Loaded(
-            {},
-            [
-                ('1 writer, p50 ms', 'floor', 'write', 1, 'p50_ms'),
-                ('64 writers, /s', 'floor', 'write', 64, 'per_second'),
-                ('256 writers, /s', 'floor', 'write', 256, 'per_second'),
-                ('1,000 writers, /s', 'floor', 'write', 1000, 'per_second'),
-            ],
-        ),
-    )
+    loads = _floor('floor')
+    worker = 'worker_floor.py'
 
     def __init__(self, directory: Path, size: int) -> None:
         self.directory = directory
@@ -324,9 +329,9 @@ class Floor:
         return ''
 
     def start(self) -> None:
-        self.workers.append(Worker('worker_floor.py', 'lead', self.directory / 'leader'))
+        self.workers.append(Worker(self.worker, 'lead', self.directory / 'leader'))
         for port in self.ports:
-            self.workers.append(Worker('worker_floor.py', 'follow', self.directory / str(port)))
+            self.workers.append(Worker(self.worker, 'follow', self.directory / str(port)))
             self.workers[-1].ask('listen', port=port)
         self.workers[0].ask('connect', ports=self.ports)
 
@@ -336,3 +341,10 @@ class Floor:
     def close(self) -> None:
         for worker in self.workers:
             worker.kill()
+
+
+class FloorOfParts(Floor):
+    """No Raft, either, but the parts that this library is made of: see `worker_floor_parts`."""
+
+    loads = _floor('floor of the same parts')
+    worker = 'worker_floor_parts.py'

@@ -47,14 +47,27 @@ class Line(asyncio.Protocol):
         self.transport.write(len(data).to_bytes(4) + data)
 
 
-class Follower:
+class File:
+    """Keeps what comes, as it comes."""
+
     def __init__(self, path: str) -> None:
         self.file = os.open(path, FLAGS)
 
-    def take(self, line: Line, frames: list[bytes]) -> None:
-        first, entries = decode(frames[-1])
+    def write(self, frames: list[bytes]) -> None:
         os.write(self.file, b''.join(frames))
         os.fdatasync(self.file)
+
+
+class Follower:
+    def __init__(self, disk: File) -> None:
+        self.disk = disk
+
+    def take(self, line: Line, frames: list[bytes]) -> None:
+        self.disk.write(frames)
+        self.acknowledge(line, frames[-1])
+
+    def acknowledge(self, line: Line, frame: bytes) -> None:
+        first, entries = decode(frame)
         line.send(encode(first + len(entries)))
 
     async def listen(self, port: int) -> bool:
@@ -64,8 +77,8 @@ class Follower:
 
 
 class Leader:
-    def __init__(self, path: str) -> None:
-        self.file = os.open(path, FLAGS)
+    def __init__(self, disk: File) -> None:
+        self.disk = disk
         self.loop = asyncio.get_running_loop()
         self.thread = ThreadPoolExecutor(1)
         self.waiting: list[asyncio.Future[None]] = []
@@ -103,8 +116,7 @@ class Leader:
         self.thread.submit(self.sync, frame, self.last)
 
     def sync(self, frame: bytes, last: int) -> None:
-        os.write(self.file, frame)
-        os.fdatasync(self.file)
+        self.disk.write([frame])
         self.loop.call_soon_threadsafe(self.synced, last)
 
     def synced(self, last: int) -> None:
@@ -125,7 +137,7 @@ class Leader:
 
 
 async def main(role: str, path: str) -> None:
-    await told.obey(Leader(path) if role == 'lead' else Follower(path))
+    await told.obey(Leader(File(path)) if role == 'lead' else Follower(File(path)))
 
 
 if __name__ == '__main__':
