@@ -234,8 +234,8 @@ class Rest:
 def why_not_ready(node: Node) -> Optional[str]:
     """Return why the node does not serve yet, or not any more; None when it does.
 
-    It does when it votes, has heard its leader within T, or leads, and has applied what it
-    knows committed, up to `LAG_LIMIT` entries.
+    It does when it votes, has heard its leader within T, or leads, knows what is committed, and
+    has applied that up to `LAG_LIMIT` entries.
     """
     status, measures = node.status, node.measures()
     if status.failure is not None:
@@ -248,6 +248,8 @@ def why_not_ready(node: Node) -> Optional[str]:
         return f'the leader was not heard for {measures.silence:.1f} s'
     if node.url not in status.voters:
         return 'the node does not vote yet: it is catching up'
+    if not measures.knows_commit:
+        return 'the node does not know yet what is committed'
     lag = status.commit_index - status.applied_index
     if lag > LAG_LIMIT:
         return f'the node has {lag} committed entries to apply'

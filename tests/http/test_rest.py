@@ -9,8 +9,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from consensual.http.rest import Rest
 from consensual.machines import KeyValueStore
+from consensual.raft import MessageKind
 from consensual.storage import MemoryStorage
-from tests.clusters import HEARTBEAT, Cluster, T
+from tests.clusters import HEARTBEAT, Cluster, T, lose_reply
 from tests.http.serving import Guarded, Open, answer_of, ask, served
 
 pytestmark = pytest.mark.asyncio
@@ -124,6 +125,22 @@ async def test_node_that_does_not_hear_its_leader_is_not_ready() -> None:
         assert refused.status == 503
         assert 'leader' in str(refused.error)
         assert (await ask(client, 'GET', '/health')).result == 'up'
+
+
+async def test_node_that_does_not_know_what_is_committed_is_not_ready() -> None:
+    """Until its leader has committed in its own term (thesis §6.4)."""
+    async with Cluster('abc') as cluster, served(cluster['c']) as client:
+        term = cluster['c'].status.term
+        cluster.network.cut_off('a')
+        cluster.network.add(lose_reply, kinds=[MessageKind.APPEND_ENTRIES])
+        await cluster.until(
+            lambda: cluster['c'].status.term > term and cluster['c'].status.leader is not None
+        )
+        refused = await ask(client, 'GET', '/ready')
+        assert refused[:2] == (503, 'the node does not know yet what is committed')
+        cluster.network.heal()
+        await cluster['c'].ensure_linearizable()
+        assert (await ask(client, 'GET', '/ready')).result == 'ready'
 
 
 async def test_node_that_has_not_applied_what_is_committed_is_not_ready() -> None:

@@ -28,3 +28,8 @@ def advance_commit_index(state: State, leader: Leader) -> None:
 def has_committed_in_own_term(state: State, leader: Leader) -> bool:
     """Until its no-op is committed, a leader does not know what is (thesis §6.4)."""
     return state.commit_index >= leader.first_index
+
+
+def knows_commit(state: State) -> bool:
+    """Whoever knows an entry of the current term committed knows what was before it (§5.4.2)."""
+    return state.log.term_at(state.commit_index) == state.current_term

@@ -8,6 +8,7 @@ from typing import Optional
 from msgspec import Struct
 from yarl import URL
 
+from consensual.raft.core.commitment import knows_commit
 from consensual.raft.core.progress import Progress
 from consensual.raft.core.roles import Follower, Leader
 from consensual.raft.core.state import State
@@ -36,6 +37,7 @@ class Measures(Struct, frozen=True):
 
     election_timeout: seconds, T.
     silence: seconds since it heard its leader, 0 for a leader itself; None when it did not.
+    knows_commit: it knows what was committed before this term; after a start it does not yet.
     log_entries: that it keeps.
     snapshot_size: bytes of its snapshot, 0 without one.
     peers: those of a leader; of another node none.
@@ -43,6 +45,7 @@ class Measures(Struct, frozen=True):
 
     election_timeout: float
     silence: Optional[float] = None
+    knows_commit: bool = False
     log_entries: int = 0
     snapshot_size: int = 0
     peers: tuple[PeerMeasures, ...] = ()
@@ -67,6 +70,7 @@ def measure(state: Optional[State], election_timeout: float, now: float) -> Meas
     return Measures(
         election_timeout,
         silence,
+        knows_commit(state),
         last_index - state.log.first_index + 1,
         len(state.snapshot.data) if state.snapshot is not None else 0,
         peers,
