@@ -9,6 +9,7 @@ import venv
 from pathlib import Path
 
 from benchmarks import workers
+from benchmarks.durable import runs_in_words
 
 NUMBERS = 1_000, 20_000, 100_000
 PEER = 'consensual==0.2.3', 'yarl<2'
@@ -24,7 +25,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument('--alone', action='store_true', help='without consensual 0.2.3')
     options = parser.parse_args(arguments)
-    print(f'Python {platform.python_version()}, {platform.machine()}; medians of {options.runs}')
+    runs = runs_in_words(options.runs)
+    print(f'Python {platform.python_version()}, {platform.machine()}; {runs}')
     print(f'{"mode":12}{"commands":>9}{"per second":>12}{"p50 us":>11}{"p99 us":>11}', end='')
     print(f'{"0.2.3":>10}{"ratio":>8}', flush=True)
     with tempfile.TemporaryDirectory() as directory:
