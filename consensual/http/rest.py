@@ -234,8 +234,8 @@ class Rest:
 def why_not_ready(node: Node) -> Optional[str]:
     """Return why the node does not serve yet, or not any more; None when it does.
 
-    It does when it votes, has heard its leader within T, or leads, knows what is committed, and
-    has applied that up to `LAG_LIMIT` entries.
+    It does when it votes, has heard its leader within T, or leads, and has applied what is
+    committed, up to `LAG_LIMIT` entries. Where it does not know yet, all that it has may be.
     """
     status, measures = node.status, node.measures()
     if status.failure is not None:
@@ -248,11 +248,12 @@ def why_not_ready(node: Node) -> Optional[str]:
         return f'the leader was not heard for {measures.silence:.1f} s'
     if node.url not in status.voters:
         return 'the node does not vote yet: it is catching up'
-    if not measures.knows_commit:
-        return 'the node does not know yet what is committed'
-    lag = status.commit_index - status.applied_index
+    if measures.knows_commit:
+        lag, which = status.commit_index - status.applied_index, 'committed entries'
+    else:
+        lag, which = status.last_index - status.applied_index, 'entries'
     if lag > LAG_LIMIT:
-        return f'the node has {lag} committed entries to apply'
+        return f'the node has {lag} {which} to apply'
     return None
 
 
