@@ -62,7 +62,7 @@ HEARTBEAT = 5.0
 
 BACK_OFF, LONGEST_BACK_OFF = 0.02, 0.2
 """Seconds, about, after which a node is connected to again, at first and at last; calls wait.
-One that is back hears its leader so before it looks for another, 0.5 s after its start or later."""
+So one that is back hears its leader before it looks for another one: in 0.5 s or more."""
 
 
 class Sender(_Sender):

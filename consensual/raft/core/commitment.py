@@ -31,5 +31,5 @@ def has_committed_in_own_term(state: State, leader: Leader) -> bool:
 
 
 def knows_commit(state: State) -> bool:
-    """Whoever knows an entry of the current term committed knows what was before it (§5.4.2)."""
+    """The same of whoever follows: an entry of its term is known committed, and all before it."""
     return state.log.term_at(state.commit_index) == state.current_term

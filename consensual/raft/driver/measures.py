@@ -37,7 +37,7 @@ class Measures(Struct, frozen=True):
 
     election_timeout: seconds, T.
     silence: seconds since it heard its leader, 0 for a leader itself; None when it did not.
-    knows_commit: it knows what was committed before this term; after a start it does not yet.
+    knows_commit: it knows an entry of its term that is committed, and so all that was before.
     log_entries: that it keeps.
     snapshot_size: bytes of its snapshot, 0 without one.
     peers: those of a leader; of another node none.
