@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from threading import Event, Thread
+from contextlib import contextmanager
+from threading import Event, Thread, current_thread
+from typing import Any
 
 import pytest
 from yarl import URL
 
+from consensual.http import blocking
 from consensual.http.blocking import BlockingClient
 from consensual.http.client import ClientClosed
 from consensual.raft.errors import NoLeader, ProcessorFailed
@@ -63,24 +65,31 @@ def test_many_threads_share_one_client() -> None:
         assert sorted(client.query('entries')) == list(range(200))
 
 
-def test_calls_of_other_threads_end_with_the_client() -> None:
-    """None of them waits for ever, at whatever moment it came."""
+def test_call_that_comes_as_the_client_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is handed in before the loop ends, or not at all: behind that, nobody would answer it."""
+    is_coming, is_over, ended = Event(), Event(), []
+    hand_in = blocking.run_coroutine_threadsafe
 
-    def call_on(client: BlockingClient) -> None:
-        with suppress(ClientClosed):
-            while True:
-                client.query('count', 'x', consistency='local')
+    def hand_in_late(call: Any, loop: asyncio.AbstractEventLoop) -> Any:
+        if current_thread() is caller:
+            is_coming.set()
+            is_over.wait(0.5)  # as far as the end gets meanwhile
+        return hand_in(call, loop)
 
-    with running_cluster() as seeds:
-        for _ in range(10):
-            with BlockingClient(seeds) as client:
-                client.query('entries')
-                callers = [Thread(target=call_on, args=(client,), daemon=True) for _ in range(8)]
-                for caller in callers:
-                    caller.start()
-            for caller in callers:
-                caller.join(20)
-            assert not any(caller.is_alive() for caller in callers)
+    def call() -> None:
+        with pytest.raises(ClientClosed):
+            client.query('count', 'x', consistency='local')
+        ended.append(ClientClosed)
+
+    caller = Thread(target=call, daemon=True)
+    client = BlockingClient(['http://127.0.0.1:1'])
+    with client:
+        monkeypatch.setattr(blocking, 'run_coroutine_threadsafe', hand_in_late)
+        caller.start()
+        assert is_coming.wait(20)
+    is_over.set()
+    caller.join(20)
+    assert ended == [ClientClosed]
 
 
 def test_client_is_used_within_its_block() -> None:
